@@ -1,0 +1,39 @@
+"""What handlers may call: the addresses of the actors, the settings and the mint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lictor.actors.events import EventHub
+    from lictor.actors.journal import Journal
+    from lictor.actors.logs import LogWriter
+    from lictor.actors.orchestrator import Orchestrator
+    from lictor.actors.readers import Readers
+    from lictor.config.settings import Settings
+    from lictor.schema.mint import Mint
+
+
+class Services:
+    """Built once by `daemon/wiring.py` and given to every handler."""
+
+    __slots__ = ("hub", "journal", "logs", "mint", "orchestrator", "readers", "settings")
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        mint: Mint,
+        journal: Journal,
+        readers: Readers,
+        orchestrator: Orchestrator,
+        hub: EventHub,
+        logs: LogWriter,
+    ) -> None:
+        self.settings = settings
+        self.mint = mint
+        self.journal = journal
+        self.readers = readers
+        self.orchestrator = orchestrator
+        self.hub = hub
+        self.logs = logs
