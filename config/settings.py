@@ -1,37 +1,316 @@
-"""Every setting: its type, default, unit and reason. One frozen Struct, flat."""
+"""Every setting, declared once: its type, default, unit, range, reason and Prefect names.
+
+The documentation (docs/settings.md), the loader (`config/load.py`) and `lictor check` all read this
+declaration; a test fails when one of them knows less than it.
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec import Meta
+
+
+def about(
+    reason: str,
+    *,
+    unit: str = "",
+    prefect: tuple[str, ...] = (),
+    secret: bool = False,
+    **limits: Any,
+) -> Meta:
+    """What a setting is for. `prefect`: names honoured after `PREFECT_`, the canonical one first.
+
+    `limits` are msgspec's constraints (`ge`, `gt`, `le`, `pattern`, `min_length`).
+    """
+    extra = {"unit": unit, "prefect": prefect, "secret": secret}
+    return Meta(description=reason, extra=extra, **limits)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator decided. Loaded by `config/load.py`; never changed while running."""
 
-    home: Path = Path.home() / ".lictor"
-    host: str = "127.0.0.1"
-    port: int = 4200
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    synchronous: Literal["full", "normal"] = "full"
-    api_base_path: str = "/api"
-    api_default_limit: int = 200
-    api_auth_string: str | None = None
-    api_body_bytes_max: int = 16 * 1024 * 1024
-    api_parameter_bytes_max: int = 524_288
-    keep_alive_s: float = 60.0
-    http_fast_lane: bool = True
-    task_cache_key_length_max: int = 2000
-    events_bytes_max: int = 1_500_000
-    events_name_length_max: int = 1024
-    events_labels_max: int = 500
-    events_related_max: int = 100
-    events_backfill_s: float = 900.0
-    websocket_ping_interval_s: float = 20.0
-    websocket_ping_timeout_s: float = 20.0
-    graph_nodes_max: int = 10_000
-    graph_artifacts_max: int = 10_000
-    read_time_limit_s: float = 30.0
-    drain_s: float = 10.0
+    home: Annotated[
+        Path,
+        about(
+            "Directory of the database and everything else lictor keeps. From --home, "
+            "LICTOR_HOME or systemd's STATE_DIRECTORY; never Prefect's own home."
+        ),
+    ] = Path.home() / ".lictor"
+    host: Annotated[
+        str,
+        about(
+            "Address to listen on. Only this machine reaches the default; 0.0.0.0 is every "
+            "IPv4 address, :: every address.",
+            prefect=("SERVER_API_HOST",),
+            min_length=1,
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int,
+        about(
+            "TCP port to listen on, the Prefect server's by default; 0 lets the system choose.",
+            prefect=("SERVER_API_PORT",),
+            ge=0,
+            le=65_535,
+        ),
+    ] = 4200
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        about(
+            "Least severity that is logged. debug adds every report of every actor.",
+            prefect=("SERVER_LOGGING_LEVEL", "LOGGING_SERVER_LEVEL"),
+        ),
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "human", "json"],
+        about("Form of a log line; auto is human on a terminal and one JSON object otherwise."),
+    ] = "auto"
+    synchronous: Annotated[
+        Literal["full", "normal"],
+        about(
+            "What an acknowledgement promises. full: a power loss loses nothing acknowledged. "
+            "normal: it may lose the last moments, for slow disks."
+        ),
+    ] = "full"
+    api_base_path: Annotated[
+        str,
+        about(
+            "Path in front of every route of the API, for a server behind a proxy.",
+            prefect=("SERVER_API_BASE_PATH",),
+            pattern=r"^(/[A-Za-z0-9._~-]+)+$",
+        ),
+    ] = "/api"
+    api_default_limit: Annotated[
+        int,
+        about(
+            "Objects in one page when a request names no limit, and the most it may name.",
+            prefect=("SERVER_API_DEFAULT_LIMIT", "API_DEFAULT_LIMIT"),
+            ge=1,
+            le=10_000,
+        ),
+    ] = 200
+    api_auth_string: Annotated[
+        str | None,
+        about(
+            "user:password that every request must carry; the clients' PREFECT_API_AUTH_STRING. "
+            "Without it everyone who reaches the port may do everything.",
+            prefect=("SERVER_API_AUTH_STRING",),
+            secret=True,
+        ),
+    ] = None
+    api_body_bytes_max: Annotated[
+        int,
+        about(
+            "Largest request body; a larger one is refused with 413. Bounds memory.",
+            unit="bytes",
+            ge=65_536,
+            le=1_073_741_824,
+        ),
+    ] = 16 * 1024 * 1024
+    api_parameter_bytes_max: Annotated[
+        int,
+        about(
+            "Largest parameters of a flow run, as JSON; 0 is no limit but the body's.",
+            unit="bytes",
+            prefect=("SERVER_API_MAX_PARAMETER_SIZE",),
+            ge=0,
+        ),
+    ] = 524_288
+    keep_alive_s: Annotated[
+        float,
+        about(
+            "Silence after which an idle connection is closed. Long, because a client that keeps "
+            "its connection saves a handshake.",
+            unit="s",
+            prefect=("SERVER_API_KEEPALIVE_TIMEOUT",),
+            gt=0,
+            le=86_400,
+        ),
+    ] = 60.0
+    http_fast_lane: Annotated[
+        bool,
+        about(
+            "Serve plain HTTP/1.1 by the C parser; off sends everything through hypercorn, "
+            "several times slower, should the lane ever be suspected."
+        ),
+    ] = True
+    task_cache_key_length_max: Annotated[
+        int,
+        about(
+            "Longest cache key of a task run.",
+            unit="characters",
+            prefect=("SERVER_TASKS_MAX_CACHE_KEY_LENGTH", "API_TASK_CACHE_KEY_MAX_LENGTH"),
+            ge=1,
+        ),
+    ] = 2000
+    events_bytes_max: Annotated[
+        int,
+        about(
+            "Largest event; a larger one is refused.",
+            unit="bytes",
+            prefect=("SERVER_EVENTS_MAXIMUM_SIZE_BYTES", "EVENTS_MAXIMUM_SIZE_BYTES"),
+            ge=1024,
+        ),
+    ] = 1_500_000
+    events_name_length_max: Annotated[
+        int,
+        about(
+            "Longest name of an event.",
+            unit="characters",
+            prefect=("SERVER_EVENTS_MAXIMUM_EVENT_NAME_LENGTH",),
+            ge=1,
+        ),
+    ] = 1024
+    events_labels_max: Annotated[
+        int,
+        about(
+            "Most labels of one resource in an event.",
+            prefect=(
+                "SERVER_EVENTS_MAXIMUM_LABELS_PER_RESOURCE",
+                "EVENTS_MAXIMUM_LABELS_PER_RESOURCE",
+            ),
+            ge=1,
+        ),
+    ] = 500
+    events_related_max: Annotated[
+        int,
+        about(
+            "Most related resources of one event.",
+            prefect=("SERVER_EVENTS_MAXIMUM_RELATED_RESOURCES", "EVENTS_MAXIMUM_RELATED_RESOURCES"),
+            ge=1,
+        ),
+    ] = 100
+    events_backfill_s: Annotated[
+        float,
+        about(
+            "How far back a new subscriber of events is served from the store.",
+            unit="s",
+            prefect=(
+                "SERVER_EVENTS_MAXIMUM_WEBSOCKET_BACKFILL",
+                "EVENTS_MAXIMUM_WEBSOCKET_BACKFILL",
+            ),
+            ge=0,
+            le=86_400,
+        ),
+    ] = 900.0
+    websocket_ping_interval_s: Annotated[
+        float,
+        about(
+            "Time between two pings that find out whether the peer of a socket still lives.",
+            unit="s",
+            prefect=("SERVER_API_WEBSOCKET_PING_INTERVAL",),
+            gt=0,
+            le=3600,
+        ),
+    ] = 20.0
+    websocket_ping_timeout_s: Annotated[
+        float,
+        about(
+            "Time a peer has to answer a ping before its socket is closed.",
+            unit="s",
+            prefect=("SERVER_API_WEBSOCKET_PING_TIMEOUT",),
+            gt=0,
+            le=3600,
+        ),
+    ] = 20.0
+    graph_nodes_max: Annotated[
+        int,
+        about(
+            "Most nodes in the graph of a flow run; a larger graph is refused.",
+            prefect=("SERVER_FLOW_RUN_GRAPH_MAX_NODES", "API_MAX_FLOW_RUN_GRAPH_NODES"),
+            ge=1,
+        ),
+    ] = 10_000
+    graph_artifacts_max: Annotated[
+        int,
+        about(
+            "Most artifacts in the graph of a flow run.",
+            prefect=("SERVER_FLOW_RUN_GRAPH_MAX_ARTIFACTS", "API_MAX_FLOW_RUN_GRAPH_ARTIFACTS"),
+            ge=1,
+        ),
+    ] = 10_000
+    read_time_limit_s: Annotated[
+        float,
+        about(
+            "Time one search may take before it is interrupted and refused with 503.",
+            unit="s",
+            gt=0,
+            le=3600,
+        ),
+    ] = 30.0
+    drain_s: Annotated[
+        float,
+        about(
+            "Time a stop waits for requests in flight and for what is queued; then it is cut off. "
+            "Keep it under the 60 s that systemd waits.",
+            unit="s",
+            ge=0,
+            le=600,
+        ),
+    ] = 10.0
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """The declaration of one setting. `type` is bare, `checked` has the range with it."""
+
+    name: str
+    type: Any
+    checked: Any
+    default: Any
+    meta: Meta
+    unit: str
+    prefect: tuple[str, ...]
+    secret: bool
+
+    @property
+    def reason(self) -> str:
+        return self.meta.description or ""
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return f"LICTOR_{self.name.upper()}"
+
+    @property
+    def range(self) -> str:
+        """The allowed values in words; empty when any will do."""
+        if get_origin(self.type) is Literal:
+            return ", ".join(get_args(self.type))
+        if self.type is bool:
+            return "true, false"
+        if self.meta.pattern:
+            return f"matching {self.meta.pattern}"
+        meta = self.meta
+        bounds = {"at least": meta.ge, "more than": meta.gt, "at most": meta.le}
+        return ", ".join(
+            f"{word} {bound:g}" if isinstance(bound, float) else f"{word} {bound}"
+            for word, bound in bounds.items()
+            if bound is not None
+        )
+
+
+@cache
+def declared() -> tuple[Setting, ...]:
+    """Every setting in the order of its declaration."""
+    hints = get_type_hints(Settings, include_extras=True)
+    found = []
+    for field in msgspec.structs.fields(Settings):
+        bare, meta = get_args(hints[field.name])
+        extra = meta.extra
+        found.append(
+            Setting(
+                name=field.name,
+                type=bare,
+                checked=hints[field.name],
+                default=field.default,
+                meta=meta,
+                unit=extra["unit"],
+                prefect=tuple(f"PREFECT_{name}" for name in extra["prefect"]),
+                secret=extra["secret"],
+            )
+        )
+    return tuple(found)
