@@ -1,0 +1,235 @@
+"""Scalars as lenient clients spell them: what Prefect's server takes although it is not exact.
+
+Each function takes one decoded JSON value and gives the value of its type, or raises `Fault`. The
+fast decoder has already refused the value (or it is a query parameter, which is always text), so
+nothing here is on the hot path.
+Source: pydantic's lax mode, `type` and `msg` in its words.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
+
+
+class Fault(ValueError):
+    """One field is wrong. `at` names a place below the value that was looked at.
+
+    A Struct's `__post_init__` raises it to blame one of its fields; a plain `ValueError` from there
+    blames the Struct as a whole.
+    """
+
+    def __init__(self, msg: str, type: str = "value_error", at: tuple[str | int, ...] = ()) -> None:
+        super().__init__(msg)
+        self.msg = msg
+        self.type = type
+        self.at = at
+
+
+_INTEGER = re.compile(r"[+-]?\d+(_\d+)*(\.0+)?", re.ASCII)
+_FLOAT_FOR_INT_MAX = 2.0**63
+_INTEGER_DIGITS_MAX = 4300
+_TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
+_FALSE = frozenset({"0", "off", "f", "false", "n", "no"})
+_UUID = re.compile(
+    r"(?:urn:uuid:)?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})|([0-9a-fA-F]{32})"
+)
+_MOMENT = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)"
+    r"(?:[Tt _](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
+    r"(?:([Zz])|([+\-\u2212])(\d\d):?(\d\d))?)?",
+    re.ASCII,
+)
+_UNIX = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
+_MILLISECONDS_ABOVE = 2e10
+"""A Unix time beyond this (the year 2603) is one of milliseconds."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ISO_PERIOD = re.compile(
+    r"([+-]?)P(?=.)(?:(\d+(?:\.\d+)?)Y)?(?:(\d+(?:\.\d+)?)M)?(?:(\d+(?:\.\d+)?)W)?"
+    r"(?:(\d+(?:\.\d+)?)D)?"
+    r"(?:T(?=.)(?:(\d+(?:\.\d+)?)H)?(?:(\d+(?:\.\d+)?)M)?(?:(\d+(?:\.\d+)?)S)?)?",
+    re.ASCII,
+)
+_ISO_DAYS = (365.0, 30.0, 7.0, 1.0)
+_CLOCK_PERIOD = re.compile(
+    r"([+-]?)(?:(\d+) ?(?:d|days?),? ?)?(?:(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def integer(value: Any) -> int:
+    """From an integer, a boolean, a whole number such as 1.0, or the text of one."""
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise Fault("Input should be a finite number", "finite_number")
+        if value != int(value):
+            raise Fault(
+                "Input should be a valid integer, got a number with a fractional part",
+                "int_from_float",
+            )
+        if abs(value) >= _FLOAT_FOR_INT_MAX:
+            raise Fault(
+                "Unable to parse input string as an integer, exceeded maximum size",
+                "int_parsing_size",
+            )
+        return int(value)
+    if not isinstance(value, str):
+        raise Fault("Input should be a valid integer", "int_type")
+    text = value.strip()
+    if len(text) > _INTEGER_DIGITS_MAX or not _INTEGER.fullmatch(text):
+        raise Fault(
+            "Input should be a valid integer, unable to parse string as an integer", "int_parsing"
+        )
+    return int(text.partition(".")[0])
+
+
+def number(value: Any) -> float:
+    """From a number, a boolean, or the text of a finite number."""
+    if isinstance(value, (int, float)):
+        try:
+            found = float(value)
+        except OverflowError:
+            raise Fault("Input should be a finite number", "finite_number") from None
+    elif isinstance(value, str):
+        try:
+            found = float(value)
+        except ValueError:
+            raise Fault(
+                "Input should be a valid number, unable to parse string as a number",
+                "float_parsing",
+            ) from None
+    else:
+        raise Fault("Input should be a valid number", "float_type")
+    if not math.isfinite(found):
+        raise Fault("Input should be a finite number", "finite_number")
+    return found
+
+
+def boolean(value: Any) -> bool:
+    """From a boolean, 0 or 1, or one of the usual words."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        word = value.lower()
+        if word in _TRUE or word in _FALSE:
+            return word in _TRUE
+    elif isinstance(value, (int, float)):
+        if value in (0, 1):
+            return value == 1
+        if isinstance(value, float):
+            raise Fault("Input should be a valid boolean", "bool_type")
+    else:
+        raise Fault("Input should be a valid boolean", "bool_type")
+    raise Fault("Input should be a valid boolean, unable to interpret input", "bool_parsing")
+
+
+def string(value: Any) -> str:
+    """From text only: a number is not a name."""
+    if isinstance(value, str):
+        return value
+    raise Fault("Input should be a valid string", "string_type")
+
+
+def uuid(value: Any) -> UUID:
+    """From hyphenated text, bare, in braces or as a URN, or from 32 hexadecimal digits."""
+    if isinstance(value, UUID):
+        return value
+    if not isinstance(value, str):
+        raise Fault("UUID input should be a string, bytes or UUID object", "uuid_type")
+    text = value
+    if len(value) == 38 and value[0] == "{" and value[-1] == "}":
+        text = value[1:-1]
+    match = _UUID.fullmatch(text)
+    if match is None or (text is not value and match[1] is None):
+        raise Fault("Input should be a valid UUID", "uuid_parsing")
+    return UUID(match[1] or match[2])
+
+
+def moment(value: Any) -> datetime:
+    """From ISO 8601 in its many forms, a date alone, or a Unix time in seconds or milliseconds.
+
+    Text without an offset gives a naive moment, as the fast decoder does; it means UTC.
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise Fault("Input should be a valid datetime", "datetime_type")
+    if not isinstance(value, str):
+        return _from_unix(float(value) if abs(value) < 1e300 else math.inf)
+    if _UNIX.fullmatch(value):
+        return _from_unix(float(value))
+    match = _MOMENT.fullmatch(value)
+    if match is None:
+        raise Fault(
+            "Input should be a valid datetime or date, invalid format", "datetime_from_date_parsing"
+        )
+    try:
+        return _from_parts(match)
+    except ValueError as error:
+        raise Fault(
+            f"Input should be a valid datetime or date, {error}", "datetime_from_date_parsing"
+        ) from None
+
+
+def _from_parts(match: re.Match[str]) -> datetime:
+    """The moment of a `_MOMENT` match; ValueError when a part is out of range."""
+    year, month, day, hour, minute, second = (int(match[n] or 0) for n in range(1, 7))
+    microsecond = int((match[7] or "")[:6].ljust(6, "0"))
+    zone: timezone | None = UTC if match[8] else None
+    if match[9]:
+        offset_hours, offset_minutes = int(match[10]), int(match[11])
+        if offset_hours > 23 or offset_minutes > 59:
+            raise ValueError("timezone offset must be less than 24 hours")
+        offset = timedelta(hours=offset_hours, minutes=offset_minutes)
+        zone = timezone(offset if match[9] == "+" else -offset)
+    return datetime(year, month, day, hour, minute, second, microsecond, zone)
+
+
+def _from_unix(number_of: float) -> datetime:
+    seconds = number_of / 1000 if abs(number_of) > _MILLISECONDS_ABOVE else number_of
+    try:
+        return _EPOCH + timedelta(seconds=seconds)
+    except (OverflowError, ValueError):
+        raise Fault(
+            "Input should be a valid datetime, dates after 9999 are not supported as unix "
+            "timestamps",
+            "datetime_parsing",
+        ) from None
+
+
+def period(value: Any) -> timedelta:
+    """From seconds, an ISO 8601 duration, `HH:MM:SS`, or `3 days, 04:05:06`."""
+    if not isinstance(value, (str, int, float)):
+        raise Fault("Input should be a valid timedelta", "time_delta_type")
+    try:
+        found = timedelta(seconds=value) if not isinstance(value, str) else _from_period(value)
+    except (OverflowError, ValueError):
+        raise Fault(
+            "Input should be a valid timedelta, durations may not exceed 999,999,999 days",
+            "time_delta_parsing",
+        ) from None
+    if found is None:
+        raise Fault("Input should be a valid timedelta, invalid format", "time_delta_parsing")
+    return found
+
+
+def _from_period(text: str) -> timedelta | None:
+    """The duration `text` spells, None when it spells none."""
+    if match := _ISO_PERIOD.fullmatch(text):
+        days = sum(float(match[2 + n] or 0) * _ISO_DAYS[n] for n in range(4))
+        hours, minutes, seconds = (float(match[n] or 0) for n in range(6, 9))
+        found = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    elif (match := _CLOCK_PERIOD.fullmatch(text)) and (match[2] or match[3]):
+        days, hours, minutes, seconds = (int(match[n] or 0) for n in range(2, 6))
+        if minutes > 59 or seconds > 59:
+            return None
+        fraction = int((match[6] or "")[:6].ljust(6, "0"))
+        found = timedelta(
+            days=days, hours=hours, minutes=minutes, seconds=seconds, microseconds=fraction
+        )
+    else:
+        return None
+    return -found if match[1] == "-" else found
