@@ -109,7 +109,7 @@ def _find(
     """The strongest source that names `setting`."""
     if setting.name in flags:
         return _Found(flags[setting.name], f"flag --{setting.name.replace('_', '-')}")
-    for name in (setting.variable, *setting.prefect):
+    for name in setting.variables:
         if name in variables:
             return _Found(_translated(setting, name, variables[name]), f"environment {name}")
     return file.get(setting.name)
@@ -169,7 +169,7 @@ def _unknown_variables(variables: Mapping[str, str]) -> Iterator[str]:
 def _did_you_mean(name: str, known: set[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     hint = f"did you mean {close[0]}? " if close else ""
-    return f"; {hint}`lictor check` lists all settings."
+    return f"; {hint or 'remove it; '}`lictor settings` lists all there are."
 
 
 def _unusable(setting: Setting, found: _Found, error: Unreadable) -> str:

@@ -276,6 +276,11 @@ class Setting(msgspec.Struct, frozen=True):
         return f"LICTOR_{self.name.upper()}"
 
     @property
+    def variables(self) -> tuple[str, ...]:
+        """Every environment variable that sets it, the strongest first."""
+        return (self.variable, *self.prefect)
+
+    @property
     def range(self) -> str:
         """The allowed values in words; empty when any will do."""
         if get_origin(self.type) is Literal:

@@ -1,0 +1,117 @@
+"""The commands of `lictor`. What one of them alone needs is imported when it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lictor.config.load import Loaded, Misconfigured, load
+from lictor.daemon.exits import CannotStart, Exit
+
+_SERVE_EXAMPLES = """\b
+Examples:
+  lictor serve
+  lictor serve --host 0.0.0.0 --port 4300
+  lictor serve --home /var/lib/lictor --log-level debug
+  LICTOR_API_AUTH_STRING=me:secret lictor serve
+"""
+_CHECK_EXAMPLES = """\b
+Examples:
+  lictor check
+  lictor check --config lictor.toml && systemctl restart lictor
+"""
+Command = Callable[..., Any]
+
+
+def _with_setting_flags(command: Command) -> Command:
+    """The flags by which `serve` and `check` take settings."""
+    flags = (
+        click.option("--host", metavar="ADDRESS", help="Address to listen on (127.0.0.1)."),
+        click.option("--port", metavar="PORT", help="Port to listen on (4200); 0: any free one."),
+        click.option("--home", metavar="DIRECTORY", help="Where the data is kept (~/.lictor)."),
+        click.option(
+            "--config",
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="TOML file of settings (lictor.toml in the home, else /etc/lictor/lictor.toml).",
+        ),
+        click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error (info)."),
+    )
+    for flag in reversed(flags):
+        command = flag(command)
+    return command
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Settings: `lictor settings`. Exit codes: docs/operations.md.",
+)
+def cli() -> None:
+    """A small, fast, durable server for Prefect clients."""
+
+
+@cli.command(epilog=_SERVE_EXAMPLES)
+@_with_setting_flags
+def serve(config: Path | None, **flags: str | None) -> None:
+    """Serve the API until SIGTERM or Ctrl-C."""
+    loaded = _load(config, flags)
+    from lictor.daemon import process
+
+    try:
+        code = process.serve(loaded, os.environ)
+    except CannotStart as refusal:
+        _complain([str(refusal)])
+        code = refusal.code
+    sys.exit(code)
+
+
+@cli.command(epilog=_CHECK_EXAMPLES)
+@_with_setting_flags
+def check(config: Path | None, **flags: str | None) -> None:
+    """Print every setting in effect and where it is from; fail when they cannot be used."""
+    loaded = _load(config, flags)
+    from lictor.daemon import home, report
+
+    report.print_settings(loaded)
+    for warning in loaded.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    try:
+        home.refuse_prefect(loaded.settings.home)
+    except CannotStart as refusal:
+        _complain([str(refusal)])
+        sys.exit(refusal.code)
+
+
+@cli.command()
+def settings() -> None:
+    """Print what each setting means, its default, range and variables."""
+    from lictor.config.document import markdown
+
+    click.echo(markdown())
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    from lictor.daemon.version import version as installed
+
+    click.echo(f"lictor {installed()}")
+
+
+def _load(config: Path | None, flags: dict[str, str | None]) -> Loaded:
+    given = {name: text for name, text in flags.items() if text is not None}
+    try:
+        return load(given, os.environ, config=config)
+    except Misconfigured as error:
+        _complain(error.problems)
+        sys.exit(Exit.CONFIGURATION)
+
+
+def _complain(problems: Sequence[str]) -> None:
+    for problem in problems:
+        click.echo(f"lictor: {problem}", err=True)

@@ -1,0 +1,72 @@
+"""The sockets the API listens on, taken before anything on disk is touched."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from lictor.config.settings import Settings
+from lictor.daemon.exits import CannotStart, Exit
+
+BACKLOG = 1024
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+
+
+def listeners(settings: Settings) -> list[socket.socket]:
+    """Listening, non-blocking sockets: one for each address that `settings.host` stands for.
+
+    Clients that connect wait in the backlog until the first is accepted.
+
+    Raises:
+        CannotStart: an address is taken, not this machine's, or not permitted.
+    """
+    host, port = settings.host, settings.port
+    opened: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+        )
+        for family, _, _, _, address in dict.fromkeys(found):
+            chosen = opened[0].getsockname()[1] if opened else port
+            opened.append(_listener(family, str(address[0]), chosen))
+    except OSError as error:
+        for each in opened:
+            each.close()
+        raise CannotStart(Exit.PORT, _reason(error, host, port)) from error
+    return opened
+
+
+def url(settings: Settings, listening: socket.socket) -> str:
+    """Where the API is, as a client on this machine reaches it."""
+    host = _WILDCARDS.get(settings.host, settings.host)
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"
+    return f"http://{host}:{listening.getsockname()[1]}{settings.api_base_path}"
+
+
+def _listener(family: int, address: str, port: int) -> socket.socket:
+    each = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6 and address != "::":
+            each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        each.bind((address, port))
+        each.listen(BACKLOG)
+        each.setblocking(False)
+    except OSError:
+        each.close()
+        raise
+    return each
+
+
+def _reason(error: OSError, host: str, port: int) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"the host {host!r} is not an address: {error.strerror}. Choose another with --host."
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"port {port} on {host} is taken by another program. Stop that, or choose another port "
+            "with --port (--port 0: any free one)."
+        )
+    if error.errno == errno.EACCES:
+        return f"this user may not listen on port {port}. Choose one above 1023 with --port."
+    return f"cannot listen on {host} port {port}: {error.strerror}. Choose another --host."
