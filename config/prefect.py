@@ -69,8 +69,6 @@ ABSENT: Mapping[str, str] = {
     "PREFECT_SERVER_WORKER_CHANNEL_": "this version has no work pools",
     "PREFECT_SERVER_METRICS_ENABLED": "this version has no metrics endpoint",
     "PREFECT_API_ENABLE_METRICS": "this version has no metrics endpoint",
-    "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "this version has no CSRF tokens",
-    "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "this version has no CSRF tokens",
     "PREFECT_SERVER_UI_": "this version serves no web pages",
     "PREFECT_UI_": "this version serves no web pages",
 }

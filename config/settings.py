@@ -138,6 +138,52 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "several times slower, should the lane ever be suspected."
         ),
     ] = True
+    requests_in_flight_max: Annotated[
+        int,
+        about(
+            "API requests under way at once; one more is refused with 503. Bounds memory.",
+            ge=1,
+            le=100_000,
+        ),
+    ] = 1024
+    api_csrf_protection_enabled: Annotated[
+        bool,
+        about(
+            "Whether writing requests must carry a token of /csrf-token. For servers that a "
+            "browser reaches with credentials of its own.",
+            prefect=("SERVER_API_CSRF_PROTECTION_ENABLED", "SERVER_CSRF_PROTECTION_ENABLED"),
+        ),
+    ] = False
+    api_csrf_token_expiration_s: Annotated[
+        float,
+        about(
+            "How long a CSRF token is good for.",
+            unit="s",
+            prefect=("SERVER_API_CSRF_TOKEN_EXPIRATION", "SERVER_CSRF_TOKEN_EXPIRATION"),
+            gt=0,
+        ),
+    ] = 3600.0
+    api_cors_allowed_origins: Annotated[
+        str,
+        about(
+            "Origins whose pages may call the API, separated by commas; * is every origin.",
+            prefect=("SERVER_API_CORS_ALLOWED_ORIGINS", "SERVER_CORS_ALLOWED_ORIGINS"),
+        ),
+    ] = "*"
+    api_cors_allowed_methods: Annotated[
+        str,
+        about(
+            "Methods that pages of those origins may use, separated by commas; * is every method.",
+            prefect=("SERVER_API_CORS_ALLOWED_METHODS", "SERVER_CORS_ALLOWED_METHODS"),
+        ),
+    ] = "*"
+    api_cors_allowed_headers: Annotated[
+        str,
+        about(
+            "Headers that pages of those origins may send, separated by commas; * is every header.",
+            prefect=("SERVER_API_CORS_ALLOWED_HEADERS", "SERVER_CORS_ALLOWED_HEADERS"),
+        ),
+    ] = "*"
     task_cache_key_length_max: Annotated[
         int,
         about(
