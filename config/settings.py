@@ -138,6 +138,39 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "several times slower, should the lane ever be suspected."
         ),
     ] = True
+    http_request_s: Annotated[
+        float,
+        about(
+            "Time a request may take to arrive, besides what its body needs at 8 KiB/s; then it is "
+            "answered 408. Keeps slow senders from holding connections.",
+            unit="s",
+            gt=0,
+            le=3600,
+        ),
+    ] = 30.0
+    http_connections_max: Annotated[
+        int,
+        about(
+            "Connections open at once, sockets included; one more is answered 503. Bounds memory.",
+            ge=1,
+            le=100_000,
+        ),
+    ] = 1000
+    http_compression: Annotated[
+        Literal["auto", "off"],
+        about(
+            "auto compresses large answers for clients on other machines; on the loopback it costs "
+            "more than it saves."
+        ),
+    ] = "auto"
+    tls_certificate: Annotated[
+        Path | None,
+        about("PEM file of the server's certificate chain. With it the port speaks TLS only."),
+    ] = None
+    tls_key: Annotated[
+        Path | None,
+        about("PEM file of the certificate's key, when it is not in the certificate's file."),
+    ] = None
     requests_in_flight_max: Annotated[
         int,
         about(
