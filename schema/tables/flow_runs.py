@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Raw
+
 from lictor.schema.backends.tx import ReadTx, Tx, Value
 from lictor.schema.tables import states
 from lictor.schema.tables.runs import (
@@ -17,7 +19,6 @@ from lictor.schema.tables.runs import (
     lateness,
 )
 from lictor.schema.wire.flow_runs import FlowRun
-from msgspec import Raw
 
 COLUMNS = (
     "fr.id, fr.created, fr.updated, fr.name, fr.flow_id, fr.deployment_id, fr.deployment_version,"
@@ -131,6 +132,21 @@ _INSERT = (
 )
 
 
+def new_row(
+    new: NewFlowRun, message: str | None, details: str, data: str | None
+) -> tuple[Any, ...]:
+    """The row of `COLUMNS` that reading a run back would give, right after its insertion."""
+    return (
+        new.id, new.created, new.updated, new.name, new.flow_id, new.deployment_id, None,
+        None, new.work_queue_name, new.flow_version, new.parameters, new.idempotency_key,
+        new.context, new.empirical_policy, new.tags, new.labels, new.parent_task_run_id,
+        new.state_id, new.state_type, new.state_name, new.run_count, new.expected_start_time,
+        new.next_scheduled_start_time, new.start_time, new.end_time, new.total_run_time,
+        0, new.infrastructure_document_id, None, new.job_variables, new.created_by,
+        new.state_timestamp, message, details, data,
+    )  # fmt: skip
+
+
 def insert(tx: Tx, row: NewFlowRun, tags: list[str]) -> None:
     """Store a new run and index its tags. Its flow must exist."""
     inserted = tx.one(_INSERT, row)
@@ -164,7 +180,12 @@ def delete(tx: Tx, id_: str) -> bool:
         "task_run_tag",
         tx.all("SELECT seq, tags FROM task_run WHERE flow_run_id = ? AND tags <> '[]'", (id_,)),
     )
-    tx.run("DELETE FROM artifact WHERE flow_run_id = ? AND type = 'result'", (id_,))
+    tx.run(
+        "DELETE FROM artifact WHERE id IN (SELECT result_artifact_id FROM flow_run_state"
+        " WHERE flow_run_id = ? UNION ALL SELECT s.result_artifact_id FROM task_run t"
+        " JOIN task_run_state s ON s.task_run_id = t.id WHERE t.flow_run_id = ?)",
+        (id_, id_),
+    )
     tx.run("DELETE FROM flow_run WHERE seq = ?", (row[0],))
     return True
 

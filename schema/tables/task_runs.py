@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from msgspec import Raw
+
 from lictor.schema.backends.tx import ReadTx, Tx, Value
 from lictor.schema.tables import states
 from lictor.schema.tables.flow_runs import delete_tags, write_tags
@@ -17,7 +19,6 @@ from lictor.schema.tables.runs import (
     task_run_policy,
 )
 from lictor.schema.wire.task_runs import TaskRun
-from msgspec import Raw
 
 COLUMNS = (
     "tr.id, tr.created, tr.updated, tr.name, tr.flow_run_id, tr.task_key, tr.dynamic_key,"
@@ -137,6 +138,10 @@ def delete(tx: Tx, id_: str) -> bool:
     if row is None:
         return False
     delete_tags(tx, "task_run_tag", [row])
-    tx.run("DELETE FROM artifact WHERE task_run_id = ? AND type = 'result'", (id_,))
+    tx.run(
+        "DELETE FROM artifact WHERE id IN"
+        " (SELECT result_artifact_id FROM task_run_state WHERE task_run_id = ?)",
+        (id_,),
+    )
     tx.run("DELETE FROM task_run WHERE seq = ?", (row[0],))
     return True

@@ -50,6 +50,10 @@ class StateDetails(msgspec.Struct, kw_only=True):
     deployment_concurrency_lease_id: str | None = None
 
 
+class SparseStateDetails(StateDetails, kw_only=True, omit_defaults=True):
+    """The same details in their stored form: encoding leaves out whatever is at its default."""
+
+
 class State(msgspec.Struct):
     """A state as answers carry it."""
 

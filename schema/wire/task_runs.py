@@ -15,7 +15,6 @@ from lictor.schema.wire.states import State, StateBody
 from msgspec import Meta, Raw
 
 RetryDelays = Annotated[list[int | float], Meta(max_length=50)]
-CacheKey = Annotated[str, Meta(max_length=2000)]
 
 
 class TaskRunPolicy(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -107,7 +106,7 @@ class TaskRunCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     state: StateBody | None = None
     name: str | None = None
     flow_run_id: UUID | None = None
-    cache_key: CacheKey | None = None
+    cache_key: str | None = None
     cache_expiration: datetime | None = None
     task_version: str | None = None
     empirical_policy: TaskRunPolicy = msgspec.field(default_factory=TaskRunPolicy)

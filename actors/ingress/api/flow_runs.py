@@ -1,0 +1,124 @@
+"""Flow runs: create, read, change, delete, set state.
+
+Source: `prefect.server.api.flow_runs`. Searches are in `flow_run_search.py`, graphs in `graph.py`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from functools import partial
+from uuid import UUID
+
+from lictor.actors.ingress.http import Request, Response, encode
+from lictor.actors.ingress.operations import Call, Operation
+from lictor.schema.commands import flow_runs
+from lictor.schema.errors import NotFound
+from lictor.schema.tables import flow_runs as table
+from lictor.schema.times import parse
+from lictor.schema.wire.flow_runs import (
+    FlowRun,
+    FlowRunCreate,
+    FlowRunUpdate,
+    Labels,
+    OrchestrationResult,
+)
+from lictor.schema.wire.states import SetState
+
+
+async def create(call: Call[FlowRunCreate]) -> Response:
+    """Create a run with its first state; with a known idempotency key, answer the earlier run."""
+    services = call.services
+    job = partial(
+        flow_runs.create,
+        body=call.body,
+        created_by=created_by(call.request),
+        mint=services.mint,
+        settings=services.settings,
+    )
+    run, is_new = await services.orchestrator.command(job)
+    return Response(201 if is_new else 200, encode(run))
+
+
+async def read(call: Call[None]) -> FlowRun:
+    """One run with its state."""
+    services = call.services
+    id_ = call.params[0]
+    now = parse(services.mint.now())
+    run = services.readers.inline(lambda tx: table.read(tx, id_, now))
+    if run is None:
+        raise NotFound("Flow run not found")
+    return run
+
+
+async def update(call: Call[FlowRunUpdate]) -> None:
+    """Write the fields that are in the body."""
+    services = call.services
+    job = partial(
+        flow_runs.update,
+        id_=call.params[0],
+        body=call.body,
+        mint=services.mint,
+        settings=services.settings,
+    )
+    await services.orchestrator.command(job)
+
+
+async def update_labels(call: Call[Labels]) -> None:
+    """Merge labels into those of the run."""
+    job = partial(
+        flow_runs.merge_labels, id_=call.params[0], labels=call.body, mint=call.services.mint
+    )
+    await call.services.orchestrator.command(job)
+
+
+async def delete(call: Call[None]) -> None:
+    """Delete the run, its task runs, states, inputs and logs."""
+    id_ = call.params[0]
+    if not await call.services.orchestrator.command(lambda tx: flow_runs.delete(tx, id_)):
+        raise NotFound("Flow run not found")
+
+
+async def set_state(call: Call[SetState]) -> Response:
+    """Propose a state: 201 with a new state, 200 when nothing was written."""
+    services = call.services
+    job = partial(
+        flow_runs.set_state,
+        id_=call.params[0],
+        body=call.body,
+        mint=services.mint,
+        settings=services.settings,
+    )
+    result, is_new = await services.orchestrator.command(job)
+    return Response(201 if is_new else 200, encode(result))
+
+
+def created_by(request: Request) -> str | None:
+    """Who made the run, as JSON text, from the headers an automation's action sends.
+
+    Source: `prefect.server.api.dependencies.get_created_by`; both headers are needed.
+    """
+    id_ = request.header(b"prefect-automation-id")
+    name = request.header(b"prefect-automation-name")
+    if id_ is None or name is None:
+        return None
+    try:
+        creator = str(UUID(id_.decode("ascii")))
+        display_value = base64.b64decode(name).decode("utf-8")
+    except (ValueError, binascii.Error):
+        return None
+    return encode(
+        {"id": creator, "type": "AUTOMATION", "display_value": display_value}
+    ).decode()
+
+
+OPERATIONS = (
+    Operation("POST", "/flow_runs/", create, body=FlowRunCreate, result=FlowRun, status=201),
+    Operation("GET", "/flow_runs/{id}", read, result=FlowRun),
+    Operation("PATCH", "/flow_runs/{id}", update, body=FlowRunUpdate, status=204),
+    Operation("DELETE", "/flow_runs/{id}", delete, status=204),
+    Operation("PATCH", "/flow_runs/{id}/labels", update_labels, body=Labels, status=204),
+    Operation(
+        "POST", "/flow_runs/{id}/set_state", set_state, body=SetState, result=OrchestrationResult
+    ),
+)

@@ -1,0 +1,292 @@
+"""What one write to a flow run does in its transaction: create, transition, change, delete.
+
+Source: `prefect.server.models.flow_runs`, `prefect.server.api.flow_runs`.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from msgspec import UNSET
+
+from lictor.config.settings import Settings
+from lictor.schema.backends.tx import Tx, Value
+from lictor.schema.commands import proposals, task_runs
+from lictor.schema.commands.flow_run_event import Surroundings, publish_transition
+from lictor.schema.errors import BadRequest, Conflict, FieldError, InvalidRequest, Missing, NotFound
+from lictor.schema.mint import Mint
+from lictor.schema.names import slug
+from lictor.schema.rules import engine, policies
+from lictor.schema.rules.records import FlowRunRecord, State, changes
+from lictor.schema.tables import flow_runs as table
+from lictor.schema.tables import inputs, logs, state_rows
+from lictor.schema.tables.runs import decode_flow_run_policy, encode_text
+from lictor.schema.times import Timestamp, parse
+from lictor.schema.wire.flow_runs import (
+    FlowRun,
+    FlowRunCreate,
+    FlowRunUpdate,
+    Labels,
+    OrchestrationResult,
+)
+from lictor.schema.wire.states import SetState, StateBody
+
+INTEGRITY = (
+    "Data integrity conflict. This usually means a unique or foreign key constraint was violated."
+    " See server logs for details."
+)
+PENDING = StateBody(type="PENDING")
+
+
+def create(
+    tx: Tx, body: FlowRunCreate, created_by: str | None, mint: Mint, settings: Settings
+) -> tuple[FlowRun, bool]:
+    """A new run in its first state, or the run an earlier request with this key has made (False).
+
+    Raises:
+        Conflict: the flow does not exist.
+        NotFound: the work pool or queue does not exist.
+        InvalidRequest: the parameters are larger than the limit.
+        Missing: the parent task run does not exist.
+    """
+    now = mint.now()
+    parameters = _sized_parameters(body.parameters, settings)
+    if body.work_pool_name is not None:
+        raise NotFound(f"Work pool {body.work_pool_name!r} not found.")
+    flow_id = str(body.flow_id)
+    flow = tx.one("SELECT name, tags, labels FROM flow WHERE id = ?", (flow_id,))
+    if flow is None:
+        raise Conflict(INTEGRITY)
+    if body.idempotency_key is not None:
+        earlier = table.read_by_idempotency_key(tx, flow_id, body.idempotency_key, parse(now))
+        if earlier is not None:
+            return earlier, False
+    run = FlowRunRecord(
+        id=mint.id(),
+        name=body.name or slug(mint),
+        flow_id=flow_id,
+        deployment_id=None if body.deployment_id is None else str(body.deployment_id),
+        parent_task_run_id=(
+            None if body.parent_task_run_id is None else str(body.parent_task_run_id)
+        ),
+        empirical_policy=body.empirical_policy.with_deprecated_fields(),
+    )
+    tags = encode_text(body.tags).decode()
+    surroundings = Surroundings(flow[0], flow[1], tags, created_by)
+    proposed = proposals.state(body.state or PENDING, mint)
+    transition = engine.begin(
+        policies.FLOW_MINIMAL,
+        engine.FlowTransition(run, None, proposed, FlowStore(tx, run), mint, settings),
+    )
+    state = transition.proposed
+    assert state is not None, "the first state of a run is never refused"
+    row = table.NewFlowRun(
+        run.id, now, now, run.name, flow_id, run.deployment_id, body.work_queue_name,
+        body.flow_version, parameters, body.idempotency_key, encode_text(body.context).decode(),
+        encode_text(run.empirical_policy).decode(), tags,
+        _labels(flow[2], flow_id, body.labels), run.parent_task_run_id,
+        None if body.infrastructure_document_id is None else str(body.infrastructure_document_id),
+        "{}" if body.job_variables is None else encode_text(body.job_variables).decode(),
+        created_by, state.id, state.type, state.name, state.timestamp, run.run_count,
+        run.expected_start_time, run.next_scheduled_start_time, run.start_time, run.end_time,
+        run.total_run_time,
+    )  # fmt: skip
+    table.insert(tx, row, body.tags)
+    details = _write_state(tx, mint, run.id, state)
+    _conclude(tx, transition, surroundings)
+    data = None if state.data is None else encode_text(state.data).decode()
+    return table.to_wire(table.new_row(row, state.message, details, data), parse(now)), True
+
+
+def set_state(
+    tx: Tx, id_: str, body: SetState, mint: Mint, settings: Settings
+) -> tuple[OrchestrationResult, bool]:
+    """Propose a state to a run: the verdict, and whether a state was written.
+
+    Raises:
+        Missing: the run does not exist.
+    """
+    loaded = _load(tx, id_)
+    if loaded is None:
+        raise Missing(f"Flow run with id {id_} not found")
+    run, current, surroundings = loaded
+    policy = policies.FLOW_MINIMAL if body.force else policies.FLOW_CORE
+    proposed = proposals.state(body.state, mint)
+    transition = engine.FlowTransition(run, current, proposed, FlowStore(tx, run), mint, settings)
+    transit(tx, policy, transition, surroundings)
+    return proposals.result(transition), transition.proposed is not None
+
+
+def transit(
+    tx: Tx,
+    policy: engine.Policy[engine.FlowTransition],
+    transition: engine.FlowTransition,
+    surroundings: Surroundings,
+) -> None:
+    """Decide a transition and write what it came to: state, run, event, parent task run."""
+    run = transition.run
+    before = copy.copy(run)
+    engine.begin(policy, transition)
+    state = transition.proposed
+    if state is None:
+        engine.finish(transition)
+    else:
+        _write_state(tx, transition.mint, run.id, state)
+        _conclude(tx, transition, surroundings)
+        run.state_id = state.id
+    written = changes(before, run)
+    if written:
+        written["updated"] = transition.mint.now()
+        table.update(tx, run.id, written)
+
+
+def _conclude(tx: Tx, transition: engine.FlowTransition, surroundings: Surroundings) -> None:
+    """After the state is in its table: the after hooks, the event, the task run in the parent."""
+    engine.finish(transition)
+    publish_transition(tx, transition, surroundings)
+    if transition.needs_mirror:
+        task_runs.mirror(tx, transition)
+
+
+def _write_state(tx: Tx, mint: Mint, run_id: str, state: State) -> str:
+    return state_rows.insert_flow_run_state(
+        tx,
+        mint,
+        flow_run_id=run_id,
+        id_=state.id,
+        type_=state.type,
+        name=state.name,
+        timestamp=state.timestamp,
+        message=state.message,
+        details=state.details,
+        data=state.data,
+    )
+
+
+_LOAD = (
+    "SELECT fr.id, fr.name, fr.flow_id, fr.deployment_id, fr.parent_task_run_id,"
+    " fr.infrastructure_pid, fr.empirical_policy, fr.state_id, fr.state_type, fr.state_name,"
+    " fr.state_timestamp, fr.run_count, fr.expected_start_time, fr.next_scheduled_start_time,"
+    " fr.start_time, fr.end_time, fr.total_run_time,"
+    " s.message, s.state_details, a.data, f.name, f.tags, fr.tags, fr.created_by"
+    " FROM flow_run fr JOIN flow f ON f.id = fr.flow_id"
+    " LEFT JOIN flow_run_state s ON s.id = fr.state_id"
+    " LEFT JOIN artifact a ON a.id = s.result_artifact_id WHERE fr.id = ?"
+)
+
+
+def _load(tx: Tx, id_: str) -> tuple[FlowRunRecord, State | None, Surroundings] | None:
+    row = tx.one(_LOAD, (id_,))
+    if row is None:
+        return None
+    run = FlowRunRecord(*row[:6], decode_flow_run_policy(row[6]), *row[7:17])
+    return run, proposals.current(*row[7:11], *row[17:20]), Surroundings(*row[20:24])
+
+
+class FlowStore:
+    """The transaction as the rules of flow runs see it (`schema.rules.world.FlowWorld`)."""
+
+    __slots__ = ("_run", "_tx")
+
+    def __init__(self, tx: Tx, run: FlowRunRecord) -> None:
+        self._tx = tx
+        self._run = run
+
+    def has_state_at(self, run_id: str, timestamp: Timestamp) -> bool:
+        latest = self._run.state_timestamp
+        if latest is None or timestamp > latest:
+            return False
+        return (
+            self._tx.one(
+                "SELECT 1 FROM flow_run_state WHERE flow_run_id = ? AND timestamp = ?",
+                (run_id, timestamp),
+            )
+            is not None
+        )
+
+    def delete_flow_run_inputs(self, flow_run_id: str, keys: Any) -> None:
+        for key in keys:
+            inputs.delete(self._tx, flow_run_id, key)
+
+
+def update(tx: Tx, id_: str, body: FlowRunUpdate, mint: Mint, settings: Settings) -> None:
+    """Write the fields that the body names.
+
+    Raises:
+        NotFound: the run does not exist.
+        BadRequest: job variables can no longer be changed.
+        InvalidRequest: the parameters are larger than the limit.
+    """
+    changed: dict[str, Value] = {}
+    if body.parameters is not UNSET:
+        changed["parameters"] = _sized_parameters(body.parameters, settings)
+    row = tx.one("SELECT seq, tags, state_type, deployment_id FROM flow_run WHERE id = ?", (id_,))
+    if row is None:
+        raise NotFound("Flow run not found")
+    seq, tags, state_type, _deployment_id = row
+    if body.job_variables is not UNSET and body.job_variables is not None:
+        if state_type is None:
+            raise BadRequest("The flow run has no state; its job variables cannot be updated.")
+        if state_type != "SCHEDULED":
+            raise BadRequest(f"Job variables of a flow run that is {state_type} cannot be updated.")
+        raise BadRequest("A deployment for the flow run could not be found")
+    if body.name is not UNSET:
+        changed["name"] = body.name or slug(mint)
+    if body.flow_version is not UNSET:
+        changed["flow_version"] = body.flow_version
+    if body.infrastructure_pid is not UNSET:
+        changed["infrastructure_pid"] = body.infrastructure_pid
+    if body.empirical_policy is not UNSET:
+        policy = body.empirical_policy.with_deprecated_fields()
+        changed["empirical_policy"] = encode_text(policy).decode()
+    if body.tags is not UNSET:
+        changed["tags"] = encode_text(body.tags).decode()
+        table.delete_tags(tx, "flow_run_tag", [(seq, tags)])
+        table.write_tags(tx, "flow_run_tag", seq, body.tags)
+    changed["updated"] = mint.now()
+    table.update(tx, id_, changed)
+
+
+def merge_labels(tx: Tx, id_: str, labels: Labels, mint: Mint) -> None:
+    """Merge `labels` into the run's; the new ones win.
+
+    Raises:
+        Missing: the run does not exist.
+    """
+    row = tx.one("SELECT labels FROM flow_run WHERE id = ?", (id_,))
+    if row is None:
+        raise Missing(f"Flow run with id {id_} not found")
+    merged = {**proposals.decode_labels(row[0]), **labels}
+    table.update(tx, id_, {"labels": encode_text(merged).decode(), "updated": mint.now()})
+
+
+def delete(tx: Tx, id_: str) -> bool:
+    """Delete the run with all that hangs on it, logs included; False if there is none."""
+    if not table.delete(tx, id_):
+        return False
+    logs.delete_for_flow_run(tx, id_)
+    return True
+
+
+def _labels(of_flow: str, flow_id: str, given: Labels | None) -> str:
+    """The labels of a new run: the flow's, the flow's id, the given ones; later ones win."""
+    if of_flow == "{}" and not given:
+        return f'{{"prefect.flow.id":"{flow_id}"}}'
+    labels = {**proposals.decode_labels(of_flow), "prefect.flow.id": flow_id, **(given or {})}
+    return encode_text(labels).decode()
+
+
+def _sized_parameters(parameters: dict[str, Any], settings: Settings) -> str:
+    """Parameters as JSON text.
+
+    Raises:
+        InvalidRequest: they are larger than `api_parameter_bytes_max`.
+    """
+    encoded = encode_text(parameters)
+    limit = settings.api_parameter_bytes_max
+    if limit and len(encoded) > limit:
+        message = f"Value error, the parameters take {len(encoded)} bytes; the limit is {limit}."
+        raise InvalidRequest([FieldError("value_error", ("body", "parameters"), message)])
+    return encoded.decode()
+
