@@ -1,7 +1,7 @@
 """The one function through which every actor reports what it did.
 
-Names are `lictor.<actor>.<noun>.<verb>`; fields are ids and numbers, never user payloads. The stream
-is a stdlib logger of its own at level debug: logs show it there, metrics and tests attach a
+Names are `lictor.<actor>.<noun>.<verb>`; fields are ids and numbers, never user payloads. The
+stream is a stdlib logger of its own at level debug: logs show it there, metrics and tests attach a
 handler. With the level off a report costs one look-up.
 """
 

@@ -16,8 +16,8 @@ else the default. `lictor check` prints the values in effect and where each is f
 - **Flags** exist for `--host`, `--port`, `--home` and `--log-level`; `--config` names the file.
 - **Environment**: `LICTOR_` and the name in capitals (`LICTOR_PORT=4300`). The Prefect server's own
   variable works too where one is listed; lictor's wins. An empty variable counts as unset. A
-  variable `LICTOR_…` that does not exist stops the start. No `PREFECT_…` variable does, except those
-  that point a Prefect server to another database.
+  variable `LICTOR_…` that does not exist stops the start. No `PREFECT_…` variable does, except
+  those that point a Prefect server to another database.
 - **File**: TOML with the names below (`port = 4300`), named by `--config` or `LICTOR_CONFIG`, else
   `lictor.toml` in the home, else `/etc/lictor/lictor.toml`. A key that does not exist stops the
   start.
