@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from lictor.config.settings import Setting, declared
+from lictor.config.declaration import Setting
+from lictor.config.settings import declared
 
 _HEAD = """\
 # Settings

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from lictor.config import prefect
-from lictor.config.settings import Setting, Settings, declared
+from lictor.config.declaration import Setting
+from lictor.config.settings import Settings, declared
 from lictor.config.values import Unreadable, value
 
 SYSTEM_FILE = Path("/etc/lictor/lictor.toml")
@@ -178,8 +179,8 @@ def _unusable(setting: Setting, found: _Found, error: Unreadable) -> str:
 
 
 def _warnings(variables: Mapping[str, str], settings: Settings) -> Iterator[str]:
-    for name in sorted(variables):
-        if name.startswith("PREFECT_") and (text := prefect.warning(name)):
+    for name in sorted(name for name in variables if name.startswith("PREFECT_")):
+        if text := prefect.warning(name):
             yield text
     if settings.api_auth_string is None and not _is_loopback(settings.host):
         yield (

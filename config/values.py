@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from lictor.config.settings import Setting
+from lictor.config.declaration import Setting
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
@@ -70,7 +70,7 @@ def _of_text(setting: Setting, text: str) -> object:
         return _boolean(text)
     if setting.type is int:
         return int(text) if re.fullmatch(r"[+-]?\d[\d_]*", text) else text
-    if setting.type is Path:
+    if setting.is_path:
         return Path(text).expanduser()
     if get_origin(setting.type) is Literal:
         return text.lower()

@@ -36,12 +36,32 @@ def listeners(settings: Settings) -> list[socket.socket]:
     return opened
 
 
+def check_tls(settings: Settings) -> None:
+    """Raises:
+    CannotStart: the certificate or its key cannot be read, or they do not belong together.
+    """
+    if settings.tls_certificate is None:
+        return
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            settings.tls_certificate, settings.tls_key
+        )
+    except (OSError, ssl.SSLError) as error:
+        raise CannotStart(
+            Exit.CONFIGURATION,
+            f"tls_certificate {settings.tls_certificate} and its key cannot be used: {error}.",
+        ) from error
+
+
 def url(settings: Settings, listening: socket.socket) -> str:
     """Where the API is, as a client on this machine reaches it."""
     host = _WILDCARDS.get(settings.host, settings.host)
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
-    return f"http://{host}:{listening.getsockname()[1]}{settings.api_base_path}"
+    scheme = "https" if settings.tls_certificate else "http"
+    return f"{scheme}://{host}:{listening.getsockname()[1]}{settings.api_base_path}"
 
 
 def _listener(family: int, address: str, port: int) -> socket.socket:

@@ -45,6 +45,7 @@ def serve(loaded: Loaded, environment: Mapping[str, str]) -> Exit:
     for warning in loaded.warnings:
         _log.warning(warning)
     home.refuse_prefect(settings.home)
+    listen.check_tls(settings)
     life = _Life(settings, Notifier(environment))
     listening = listen.listeners(settings)
     try:
