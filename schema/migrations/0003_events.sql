@@ -31,7 +31,8 @@ CREATE TABLE event (
     body BLOB NOT NULL
 ) STRICT;
 
-CREATE INDEX event_by_occurred ON event (occurred);
+-- Name and resource are in it so that counts and menus of the event feed read nothing else.
+CREATE INDEX event_by_occurred ON event (occurred, name, resource);
 
 -- Every resource of an event; `is_related` is 0 for the primary one.
 CREATE TABLE event_involved (

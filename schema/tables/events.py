@@ -23,9 +23,7 @@ from lictor.schema.events.codec import (
 )
 from lictor.schema.events.event import RESOURCE_ID, Event, Resource, StoredEvent
 
-COLUMNS = (
-    "e.seq, e.id, e.occurred, e.received, e.follows, n.name, r.id, e.related, s.body, e.body"
-)
+COLUMNS = "e.seq, e.id, e.occurred, e.received, e.follows, n.name, r.id, e.related, s.body, e.body"
 """What `Rows.event` takes, in this order."""
 
 FROM = (
@@ -136,7 +134,8 @@ class Rows:
 
     def event(self, row: tuple[Any, ...]) -> StoredEvent:
         (
-            seq, id_, occurred, received, follows, name, resource_id, related_key, related_body, body
+            seq, id_, occurred, received, follows,
+            name, resource_id, related_key, related_body, body,
         ) = row  # fmt: skip
         labels, payload = _decode_body(unpack(body))
         related: list[Resource] = []

@@ -119,9 +119,10 @@ def store_plain(db: apsw.Connection, events: Sequence[Json]) -> None:
              e["received"], e["follows"]),
         )  # fmt: skip
         seq = db.last_insert_rowid()
+        involved = (e["resource"], *e["related"])
         db.executemany(
             "INSERT OR IGNORE INTO event_resource VALUES (?,?,?)",
-            [(r["prefect.resource.id"], e["occurred"], seq) for r in (e["resource"], *e["related"])],
+            [(r["prefect.resource.id"], e["occurred"], seq) for r in involved],
         )
 
 
