@@ -164,13 +164,16 @@ def _unknown_variables(variables: Mapping[str, str]) -> Iterator[str]:
     known = {setting.variable for setting in declared()} | {CONFIG_VARIABLE}
     for name in sorted(variables):
         if name.startswith("LICTOR_") and name not in known:
-            yield f"there is no setting {name}{_did_you_mean(name, known)}"
+            hint = _did_you_mean(name, known, "LICTOR_")
+            yield f"there is no setting {name}{hint}"
 
 
-def _did_you_mean(name: str, known: set[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return f"; {hint or 'remove it; '}`lictor settings` lists all there are."
+def _did_you_mean(name: str, known: set[str], prefix: str = "") -> str:
+    """A hint at the likeliest of `known`; the `prefix` they share says nothing about likeness."""
+    bare = [each.removeprefix(prefix) for each in known]
+    close = difflib.get_close_matches(name.removeprefix(prefix), bare, n=1)
+    hint = f"did you mean {prefix}{close[0]}?" if close else "remove it;"
+    return f"; {hint} `lictor settings` lists all there are."
 
 
 def _unusable(setting: Setting, found: _Found, error: Unreadable) -> str:

@@ -3,9 +3,9 @@
 Order    settings, port, home, database: each step that can refuse does so before the next one
          touches anything.
 Signals  the first SIGTERM or SIGINT drains, within `drain_s`; the second ends the process at once.
-Wiring   `wiring.run(settings, listening, stop, *, task_status)` opens the database, starts the actors
-         in a `supervising()` block, gives `task_status` a function that returns once loop and
-         writer have answered, waits for `stop`, and drains.
+Wiring   `wiring.run(settings, listening, stop, *, task_status)` opens the database, starts the
+         actors in a `supervising()` block, gives `task_status` a function that returns once loop
+         and writer have answered, waits for `stop`, and drains.
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+from lictor.config.declaration import Setting
 from lictor.config.load import Loaded
-from lictor.config.settings import Setting, declared
+from lictor.config.settings import declared
 
 HIDDEN = "********"
 
