@@ -71,5 +71,20 @@ class Mailbox(Generic[M]):
         """Refuse new messages; those already inside are still taken."""
         self._send.close()
 
+    def abandon(self) -> list[M]:
+        """Refuse new messages, and give up those inside: the actor has ended.
+
+        Whoever waits in `send` is refused too.
+        """
+        left = []
+        try:
+            while True:
+                left.append(self._receive.receive_nowait())
+        except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+            pass
+        self._receive.close()
+        self._send.close()
+        return left
+
     def __len__(self) -> int:
         return self._send.statistics().current_buffer_used

@@ -3,8 +3,9 @@
 Owns    read-only connections: one for the loop, one for each reader thread.
 Serves  `inline(query)` for reads by key; `read(query)` for everything else.
 Limits  an inline read has `INLINE_LIMIT_S`, a read on a thread `time_limit_s` seconds; at most
-        `waiting_limit` reads wait for a thread (then 503).
-Fails   a read that is too slow even on a thread is refused with 503 and the reason.
+        `waiting_limit` reads wait for a thread, none longer than `time_limit_s` (then 503).
+Fails   a read that is too slow even on a thread is refused with 503 and the reason, and so is one
+        the disk fails. A read whose caller was cancelled is interrupted and frees its thread.
 
 Theory: which query is slow cannot be known beforehand, so `read` tries inline under a small budget,
 is interrupted when that is spent, and starts again on a thread. The loop never stalls for longer
@@ -54,37 +55,67 @@ class Readers:
             self._give.send_nowait(thread)
 
     def inline(self, query: Query[T]) -> T:
-        """The answer of a read by key (microseconds), at once, without a checkpoint."""
-        return query(self._loop_tx)
-
-    async def read(self, query: Query[T]) -> T:
-        """The answer of a search, count or aggregate.
+        """The answer of a read by key (microseconds), at once, without a checkpoint.
 
         Raises:
-            Unavailable: it took too long, or too many reads wait.
+            Unavailable: the disk failed.
+        """
+        try:
+            return query(self._loop_tx)
+        except apsw.Error as error:
+            raise sqlite.as_unavailable(error) or error from error
+
+    async def read(self, query: Query[T]) -> T:
+        """The answer of a search, count or aggregate. `query` may be run twice.
+
+        Raises:
+            Unavailable: it took too long, too many reads wait, or the disk failed.
         """
         try:
             return sqlite.read(self._loop, query, INLINE_LIMIT_S)
         except sqlite.QueryTooSlow:
             pass
+        except apsw.Error as error:
+            raise sqlite.as_unavailable(error) or error from error
         finally:
             self._loop.set_progress_handler(None)
         return await self.read_on_thread(query)
 
     async def read_on_thread(self, query: Query[T]) -> T:
         """As `read`, but never on the loop: for what is known to be long."""
+        connection, executor = await self._take_thread()
+        try:
+            return await self._run(connection, executor, query)
+        finally:
+            self._give.send_nowait((connection, executor))
+
+    async def _take_thread(self) -> tuple[apsw.Connection, Executor]:
+        try:
+            return self._free.receive_nowait()
+        except trio.WouldBlock:
+            pass
         if self._waiting >= self._waiting_limit:
             raise Unavailable(f"{self._waiting} searches are waiting; try again shortly.", 2)
         self._waiting += 1
         try:
-            connection, executor = await self._free.receive()
+            with trio.fail_after(self._time_limit_s):
+                return await self._free.receive()
+        except trio.TooSlowError:
+            raise Unavailable("Other searches take too long; try again later.", 10) from None
         finally:
             self._waiting -= 1
+
+    async def _run(self, connection: apsw.Connection, executor: Executor, query: Query[T]) -> T:
+        abandoned: list[bool] = []
         try:
-            return await executor.run(lambda: sqlite.read(connection, query, self._time_limit_s))
+            return await executor.run(
+                lambda: sqlite.read(connection, query, self._time_limit_s, lambda: bool(abandoned)),
+                on_cancel=lambda: abandoned.append(True),
+            )
         except sqlite.QueryTooSlow:
+            await trio.lowlevel.checkpoint_if_cancelled()
             raise Unavailable(
                 f"The search took longer than {self._time_limit_s:g} s; narrow its filters.", 10
             ) from None
-        finally:
-            self._give.send_nowait((connection, executor))
+        except apsw.Error as error:
+            raise sqlite.as_unavailable(error) or error from error

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import apsw
 
@@ -25,8 +25,20 @@ APPLICATION_ID = 0x4C494354
 
 STATEMENT_CACHE = 500
 PAGE_CACHE_KIB = 16 * 1024
+CHECKPOINT_CACHE_KIB = 256
 PROGRESS_STEPS = 2_000
 """Virtual machine steps between two looks at the deadline of a read."""
+BUSY_MS = 5_000
+"""How long a statement waits for another program's lock, a backup's say, before it gives up."""
+WAL_BYTES_KEPT = 32 * 1024 * 1024
+"""What is left of a log that a burst has made longer, once it begins anew."""
+
+CheckpointMode = Literal["passive", "restart", "truncate"]
+_CHECKPOINT_MODES = {
+    "passive": apsw.SQLITE_CHECKPOINT_PASSIVE,
+    "restart": apsw.SQLITE_CHECKPOINT_RESTART,
+    "truncate": apsw.SQLITE_CHECKPOINT_TRUNCATE,
+}
 
 
 class WrongDatabase(Exception):
@@ -42,7 +54,7 @@ class SqliteTx:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self.connection = connection
-        self._execute = connection.execute
+        self._execute: Callable[..., apsw.Cursor] = connection.execute
         self.published: list[object] = []
 
     def one(self, sql: str, args: Sequence[Value] = ()) -> tuple | None:  # type: ignore[type-arg]
@@ -63,7 +75,85 @@ class SqliteTx:
         self.published.append(item)
 
 
-def open_writer(path: Path, *, synchronous: str = "FULL", vfs: str | None = None) -> apsw.Connection:
+class GroupTx(SqliteTx):
+    """The journal's `Tx`, begun and ended again and again; it knows when its transaction is lost.
+
+    SQLite undoes a whole transaction by itself when the disk is full or fails. A job that went on
+    from there would commit each further statement on its own; so after such a `failure` every
+    statement is refused until the next `begin`, whatever the job does with the exception.
+    """
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        super().__init__(connection)
+        self.failure: apsw.Error | None = None
+
+    def begin(self) -> None:
+        """Take the write lock, with nothing published.
+
+        Raises:
+            apsw.Error: the lock cannot be had, or the disk fails.
+        """
+        self.failure = None
+        self.published = []
+        self._execute = self.connection.execute
+        self._execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Put everything on disk; on an error nothing is acknowledged: `rollback` and report it."""
+        self._execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Forget everything since `begin`; harmless when SQLite has done so already."""
+        if not self.connection.getautocommit():
+            self.connection.execute("ROLLBACK")
+        self.published = []
+
+    def one(self, sql: str, args: Sequence[Value] = ()) -> tuple | None:  # type: ignore[type-arg]
+        try:
+            row: tuple | None = self._execute(sql, args).fetchone()  # type: ignore[type-arg]
+        except apsw.Error as error:
+            self._note(error)
+            raise
+        return row
+
+    def all(self, sql: str, args: Sequence[Value] = ()) -> list[tuple]:  # type: ignore[type-arg]
+        try:
+            return self._execute(sql, args).fetchall()
+        except apsw.Error as error:
+            self._note(error)
+            raise
+
+    def run(self, sql: str, args: Sequence[Value] = ()) -> int:
+        try:
+            self._execute(sql, args)
+        except apsw.Error as error:
+            self._note(error)
+            raise
+        return self.connection.changes()
+
+    def many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
+        if self.failure is not None:
+            self._refuse()
+        try:
+            self.connection.executemany(sql, rows)
+        except apsw.Error as error:
+            self._note(error)
+            raise
+
+    def _note(self, error: apsw.Error) -> None:
+        """A statement failed: is the transaction gone with it, or the disk not to be trusted?"""
+        lost = self.connection.getautocommit() or as_unavailable(error) is not None
+        if lost and self.failure is None:
+            self.failure = error
+            self._execute = self._refuse
+
+    def _refuse(self, *_statement: object) -> apsw.Cursor:
+        raise apsw.AbortError("The transaction was lost; its job must not go on.")
+
+
+def open_writer(
+    path: Path, *, synchronous: str = "FULL", vfs: str | None = None
+) -> apsw.Connection:
     """Open or make the database at `path` and bring it to the newest schema.
 
     Raises:
@@ -72,14 +162,16 @@ def open_writer(path: Path, *, synchronous: str = "FULL", vfs: str | None = None
     """
     connection = apsw.Connection(str(path), vfs=vfs, statementcachesize=STATEMENT_CACHE)
     try:
+        connection.set_busy_timeout(BUSY_MS)
         _prepare(connection, path)
         connection.pragma("journal_mode", "WAL")
         connection.pragma("synchronous", synchronous)
         connection.pragma("wal_autocheckpoint", 0)
-        connection.pragma("foreign_keys", True)
+        connection.pragma("journal_size_limit", WAL_BYTES_KEPT)
+        connection.pragma("temp_store", "MEMORY")
         connection.pragma("cache_size", -PAGE_CACHE_KIB)
-        connection.set_busy_timeout(5_000)
         migrate(connection)
+        connection.pragma("foreign_keys", True)
     except BaseException:
         connection.close()
         raise
@@ -94,10 +186,41 @@ def open_reader(path: Path, *, vfs: str | None = None) -> apsw.Connection:
         vfs=vfs,
         statementcachesize=STATEMENT_CACHE,
     )
+    connection.set_busy_timeout(BUSY_MS)
     connection.pragma("query_only", True)
     connection.pragma("cache_size", -PAGE_CACHE_KIB // 2)
-    connection.set_busy_timeout(5_000)
     return connection
+
+
+def open_checkpointer(path: Path, *, vfs: str | None = None) -> apsw.Connection:
+    """A connection that only moves the log into the file (`checkpoint`), and waits for nobody."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
+    connection.pragma("synchronous", "FULL")
+    connection.pragma("wal_autocheckpoint", 0)
+    connection.pragma("cache_size", -CHECKPOINT_CACHE_KIB)
+    return connection
+
+
+def checkpoint(
+    connection: apsw.Connection, mode: CheckpointMode, wait_ms: int = 0
+) -> tuple[int, int]:
+    """Move pages from the log into the file; (pages in the log, pages of them moved).
+
+    "passive" waits for nobody. "restart" also waits, at most `wait_ms`, for readers of the log to
+    end, so that the next writer begins it anew; "truncate" shortens it to nothing as well. Both
+    hold the write lock meanwhile. Who stands in the way for longer is left alone: the two numbers
+    tell.
+
+    Raises:
+        apsw.Error: the disk fails; the log keeps everything.
+    """
+    connection.set_busy_timeout(wait_ms)
+    try:
+        return connection.wal_checkpoint(mode=_CHECKPOINT_MODES[mode])
+    except apsw.BusyError:
+        return connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+    finally:
+        connection.set_busy_timeout(BUSY_MS)
 
 
 def _prepare(connection: apsw.Connection, path: Path) -> None:
@@ -131,29 +254,47 @@ def migrations() -> list[tuple[int, str]]:
 
 
 def migrate(connection: apsw.Connection) -> None:
-    """Apply what is missing, each migration in a transaction of its own."""
+    """Apply what is missing, each migration in a transaction of its own.
+
+    Foreign keys must be off, so that a migration may build a table anew; what it leaves is checked.
+
+    Raises:
+        apsw.ConstraintError: a migration broke a reference; that migration is undone.
+    """
     version = connection.pragma("user_version")
     for number, sql in migrations():
         if number <= version:
             continue
         connection.execute("BEGIN IMMEDIATE")
         try:
-            connection.execute(sql)
+            connection.execute(sql).fetchall()
+            if version and connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
+                raise apsw.ConstraintError(f"Migration {number} leaves a reference to nothing.")
             connection.pragma("user_version", number)
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if not connection.getautocommit():
+                connection.execute("ROLLBACK")
             raise
 
 
-def read(connection: apsw.Connection, query: Callable[[SqliteTx], T], limit_s: float) -> T:
+def read(
+    connection: apsw.Connection,
+    query: Callable[[SqliteTx], T],
+    limit_s: float,
+    is_abandoned: Callable[[], bool] = bool,
+) -> T:
     """Run `query` in one read transaction, for at most `limit_s` seconds.
 
+    `is_abandoned` is asked now and then, on this thread; True ends the query too.
+
     Raises:
-        QueryTooSlow: the time was over; nothing is left open.
+        QueryTooSlow: the time was over, or nobody waits; nothing is left open.
     """
     deadline = time.monotonic() + limit_s
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, PROGRESS_STEPS)
+    connection.set_progress_handler(
+        lambda: time.monotonic() > deadline or is_abandoned(), PROGRESS_STEPS
+    )
     connection.execute("BEGIN")
     try:
         return query(SqliteTx(connection))
@@ -172,6 +313,12 @@ def as_unavailable(error: apsw.Error) -> Unavailable | None:
         return Unavailable("The database is read-only; nothing was stored.", 5)
     if isinstance(error, (apsw.IOError, apsw.CantOpenError)):
         return Unavailable(f"The disk failed ({error}); nothing was stored.", 5)
-    if isinstance(error, (apsw.BusyError, apsw.LockedError)):
+    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+        return Unavailable(f"The database is damaged ({error}); restore a backup.", 60)
+    if isinstance(error, apsw.BusyError):
         return Unavailable("Another program holds the database; nothing was stored.", 1)
+    if isinstance(error, apsw.InterruptError):
+        return Unavailable("The work was interrupted; nothing was stored.", 1)
+    if isinstance(error, apsw.NoMemError):
+        return Unavailable("There is not enough memory; nothing was stored.", 5)
     return None
