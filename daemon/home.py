@@ -30,11 +30,7 @@ def held(home: Path) -> Iterator[None]:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise CannotStart(
-            Exit.HOME,
-            f"the home {home} cannot be used: {error.strerror}. Make it writable for this user "
-            "or choose another one with --home.",
-        ) from error
+        raise _unusable(home, error) from error
     try:
         _lock(lock, home)
         os.ftruncate(lock, 0)
@@ -46,14 +42,26 @@ def held(home: Path) -> Iterator[None]:
 
 def refuse_prefect(home: Path) -> None:
     """Raises:
-    CannotStart: `home` holds the database of a Prefect server.
+    CannotStart: `home` holds the database of a Prefect server, or may not be looked into.
     """
-    if (home / PREFECT_DATABASE).exists():
+    try:
+        is_prefects = (home / PREFECT_DATABASE).exists()
+    except OSError as error:
+        raise _unusable(home, error) from error
+    if is_prefects:
         raise CannotStart(
             Exit.CONFIGURATION,
             f"{home} is the home of a Prefect server (it holds {PREFECT_DATABASE}). lictor needs a "
             "home of its own: choose one with --home or LICTOR_HOME. Nothing was changed.",
         )
+
+
+def _unusable(home: Path, error: OSError) -> CannotStart:
+    return CannotStart(
+        Exit.HOME,
+        f"the home {home} cannot be used: {error.strerror}. Make it writable for this user "
+        "or choose another one with --home.",
+    )
 
 
 def _lock(lock: int, home: Path) -> None:
