@@ -79,7 +79,7 @@ class Transition(Generic[RunT]):
         self.validated: State | None = None
         self._entered: list[tuple[Rule[Any], str | None]] = []
 
-    # What a rule's `before` may decide. The last decision holds.
+    # What a rule's `before` may decide; the last decision holds.
 
     def reject(self, reason: str, instead: State | None = None) -> None:
         """Refuse the proposed state; the run gets the state `instead`, or keeps its own."""
@@ -92,7 +92,11 @@ class Transition(Generic[RunT]):
         self.delay_seconds = seconds
 
     def abort(self, reason: str) -> None:
-        """Write nothing; the client stops working on this run."""
+        """Write nothing; the client stops working on this run.
+
+        For the caller too, between `begin` and `finish`, when the state cannot be stored: the rules
+        then undo what they did, and the run's record is to be thrown away.
+        """
         self.proposed, self.status, self.reason = None, "ABORT", reason
 
     def new_state(
@@ -114,12 +118,6 @@ class Transition(Generic[RunT]):
             data,
             details or SparseStateDetails(),
         )
-
-    # What the caller may have to say between `begin` and `finish`.
-
-    def write_failed(self, reason: str) -> None:
-        """The proposed state could not be stored: nothing is written, the client is to stop."""
-        self.abort(reason)
 
 
 class FlowTransition(Transition[FlowRunRecord]):

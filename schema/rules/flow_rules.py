@@ -80,10 +80,10 @@ def bypass_cancelling_flow_runs_with_no_infra(transition: FlowTransition) -> Non
     """Where no infrastructure is to be torn down, cancelling is done at once."""
     current, _ = both(transition)
     if current.type == "SCHEDULED":
-        idle = not transition.run.infrastructure_pid or current.name == "Resuming"
+        idle = not transition.run.infrastructure_pid
     else:
-        idle = current.details.pause_reschedule or current.name == "Resuming"
-    if idle:
+        idle = current.details.pause_reschedule
+    if idle or current.name == "Resuming":
         transition.reject(
             f"This run is {current.name} and has no infrastructure to stop.",
             transition.new_state("CANCELLED"),
