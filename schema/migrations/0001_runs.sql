@@ -107,7 +107,7 @@ CREATE TABLE task_run (
 
 CREATE UNIQUE INDEX task_run_by_natural_key ON task_run (flow_run_id, task_key, dynamic_key)
     WHERE flow_run_id IS NOT NULL;
-CREATE UNIQUE INDEX task_run_by_key_outside_flows ON task_run (task_key, dynamic_key)
+CREATE INDEX task_run_by_key_outside_flows ON task_run (task_key, dynamic_key)
     WHERE flow_run_id IS NULL;
 
 CREATE TABLE task_run_tag (

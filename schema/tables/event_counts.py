@@ -69,7 +69,7 @@ def check_buckets(times_: Interval, unit: TimeUnit, interval: float) -> None:
 
 def by_event(tx: ReadTx, filter_: EventFilter, times_: Interval) -> list[EventCount]:
     """One count for each event name, the most frequent first."""
-    search = Search(tx, filter_, times_)
+    search = _every(tx, filter_, times_)
     if search.is_exact:
         rows = tx.all(
             "SELECT n.name, n.name, g.* FROM"
@@ -84,7 +84,7 @@ def by_event(tx: ReadTx, filter_: EventFilter, times_: Interval) -> list[EventCo
 
 def by_resource(tx: ReadTx, filter_: EventFilter, times_: Interval) -> list[EventCount]:
     """One count for each primary resource, called by its latest name, the most frequent first."""
-    search = Search(tx, filter_, times_)
+    search = _every(tx, filter_, times_)
     if not search.is_exact:
         return _ordered(_tallied(search, "resource"))
     rows = tx.all(
@@ -97,6 +97,13 @@ def by_resource(tx: ReadTx, filter_: EventFilter, times_: Interval) -> list[Even
     return _ordered(
         [(id_, _label(_decode_labels(unpack(body))[0], id_), *rest) for id_, body, *rest in rows]
     )
+
+
+def _every(tx: ReadTx, filter_: EventFilter, times_: Interval) -> Search:
+    """The search for all matching events: `resource.distinct` means nothing here."""
+    search = Search(tx, filter_, times_)
+    search.distinct = False
+    return search
 
 
 def _grouped(search: Search, what: str) -> str:
@@ -156,7 +163,7 @@ def by_time(
     if until > times.parse(now):
         until = _end_of_unit(times.parse(now), unit)
     first = PIVOT + (since - PIVOT) // step * step
-    search = Search(tx, filter_, times_)
+    search = _every(tx, filter_, times_)
     found = _by_bucket(tx, search, microseconds(first), step // timedelta(microseconds=1))
     counts: list[EventCount] = []
     start = first

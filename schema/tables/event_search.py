@@ -33,7 +33,7 @@ class Cursor(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Events in the order asked for, the number of all that match, and where the next page begins."""
+    """Events in the order asked for, how many match in all, and where the next page begins."""
 
     events: list[Event]
     total: int
