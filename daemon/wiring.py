@@ -1,0 +1,143 @@
+"""The map of the system: opens the database, builds every actor, and hands each what it may call.
+
+Order of start is order of dependence: the journal first, the edge last. They stop the other way
+round: the edge takes no more requests while the journal still writes those in flight.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import apsw
+import trio
+
+from lictor.actors.checkpointer import Checkpointer
+from lictor.actors.events import EventHub
+from lictor.actors.executor import ThreadExecutor
+from lictor.actors.ingress.api import OPERATIONS
+from lictor.actors.ingress.dispatch import build_handle
+from lictor.actors.ingress.server import serve
+from lictor.actors.ingress.services import Services
+from lictor.actors.ingress.sockets import build_sockets
+from lictor.actors.journal import Journal
+from lictor.actors.logs import LogWriter
+from lictor.actors.orchestrator import Orchestrator
+from lictor.actors.readers import Readers
+from lictor.config.settings import Settings
+from lictor.daemon.supervisor import supervising
+from lictor.schema.backends import sqlite
+from lictor.schema.mint import Mint
+from lictor.schema.tables import events, logs
+
+DATABASE = "lictor.db"
+READER_THREADS = 2
+
+Alive = Callable[[], Awaitable[object]]
+"""Returns once the loop and the writer have answered."""
+
+
+def database_path(settings: Settings) -> Path:
+    """Where the state lives."""
+    return settings.home / DATABASE
+
+
+class Store:
+    """The database's connections, and the threads they live on."""
+
+    def __init__(self, settings: Settings) -> None:
+        path = database_path(settings)
+        self.writer = sqlite.open_writer(path, synchronous=settings.synchronous.upper())
+        self.checkpoints = sqlite.open_checkpointer(path)
+        self.loop_reader = sqlite.open_reader(path)
+        self.readers = [sqlite.open_reader(path) for _ in range(READER_THREADS)]
+        self.writer_thread = ThreadExecutor("journal")
+        self.checkpoint_thread = ThreadExecutor("checkpointer")
+        self.reader_threads = [ThreadExecutor(f"reader {n}") for n in range(READER_THREADS)]
+
+    def close(self) -> None:
+        """Join the threads, close the connections: readers first, so that the log can empty."""
+        for thread in (*self.reader_threads, self.writer_thread, self.checkpoint_thread):
+            thread.close()
+        connections: list[apsw.Connection] = [
+            self.loop_reader,
+            *self.readers,
+            self.checkpoints,
+            self.writer,
+        ]
+        for connection in connections:
+            connection.close()
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Store]:
+    """The store, closed at the end of the block whatever happens in it."""
+    store = Store(settings)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+async def run(
+    settings: Settings,
+    listening: Sequence[socket.socket],
+    stop: trio.Event,
+    *,
+    task_status: trio.TaskStatus[Alive] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve on `listening` until `stop`, then drain and leave an empty write-ahead log.
+
+    Raises:
+        WrongDatabase: the file in the home is not one this program may open.
+        apsw.Error: it cannot be opened.
+        ActorFailed: in an exception group, when a core actor has failed.
+    """
+    mint = Mint()
+    with opened(settings) as store:
+        journal = Journal(store.writer, store.writer_thread)
+        checkpointer = Checkpointer(store.checkpoints, store.checkpoint_thread, journal)
+        readers = Readers(
+            store.loop_reader,
+            list(zip(store.readers, store.reader_threads, strict=True)),
+            time_limit_s=settings.read_time_limit_s,
+        )
+        hub = EventHub(journal, readers, mint, settings, readers.inline(events.newest_seq))
+        log_writer = LogWriter(journal, mint, readers.inline(logs.newest_seq))
+        services = Services(
+            settings=settings,
+            mint=mint,
+            journal=journal,
+            readers=readers,
+            orchestrator=Orchestrator(journal),
+            hub=hub,
+            logs=log_writer,
+        )
+        handle = build_handle(services, OPERATIONS, settings)
+        edge_stop = trio.Event()
+        edge = partial(
+            serve,
+            settings,
+            handle,
+            build_sockets(services),
+            shutdown=edge_stop,
+            listening=listening,
+        )
+        async with supervising(settings.drain_s) as supervisor:
+            await supervisor.core("journal", journal.run, journal.close)
+            supervisor.rim("checkpointer", checkpointer.run)
+            await supervisor.core("event hub", hub.run, hub.close)
+            await supervisor.core("log writer", log_writer.run, log_writer.close)
+            await supervisor.core("ingress", edge, edge_stop.set)
+            task_status.started(partial(journal.write, _nothing))
+            await stop.wait()
+            handle.maintenance = "The server is stopping; another will take over shortly."
+            await supervisor.drain()
+        await checkpointer.finish()
+
+
+def _nothing(_tx: object) -> None:
+    """The job that asks the writer whether it is alive."""
