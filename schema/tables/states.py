@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import Raw
+
 from lictor.schema.backends.tx import ReadTx
 from lictor.schema.wire.states import State, StateDetails
-from msgspec import Raw
 
 STATE_COLUMNS = "s.id, s.type, s.name, s.timestamp, s.message, s.state_details, a.data"
 """What `state` takes, in this order, from a state table `s` and its artifact `a`."""
