@@ -11,9 +11,9 @@ OVERFLOW_MULTIPLE = 50
 def clamped_poisson(chance: random.Random, average_s: float, clamping_factor: float = 0.3) -> float:
     """Seconds drawn from the exponential distribution around `average_s`, cut off at both ends.
 
-    At most `average_s * (1 + clamping_factor)`; there is as much probability between the lower end
-    and the median as between the median and the upper end, so the average stays about the same.
-    0 for an average of 0 or less. `clamping_factor` must be positive.
+    With k = 1 + `clamping_factor`, which must be positive: at most k times the average, and at
+    least log2(2^k / (2^k - 1)) times, which keeps the average about where it was. 0 for an average
+    of 0 or less.
 
     Source: `prefect.utilities.math.clamped_poisson_interval`.
     """
@@ -26,7 +26,7 @@ def clamped_poisson(chance: random.Random, average_s: float, clamping_factor: fl
 
 
 def _least_multiple(most: float) -> float:
-    """The multiple of the average that is as far below the median as `most` is above it."""
+    """The lower end that goes with `most`; both are multiples of the average."""
     if most >= OVERFLOW_MULTIPLE:
         return 0.0
     return math.log2(2**most / (2**most - 1))
