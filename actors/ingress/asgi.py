@@ -141,7 +141,11 @@ async def _write(response: Response, send: Send) -> None:
 
 def _origin_form(path: str) -> str:
     """The path of an absolute target, which hypercorn passes on as it came."""
-    return path if path.startswith("/") else "/" + path.partition("://")[2].partition("/")[2]
+    return (
+        path
+        if path.startswith("/") or path == "*"
+        else "/" + path.partition("://")[2].partition("/")[2]
+    )
 
 
 class AsgiSocket:

@@ -6,7 +6,7 @@ import gzip
 from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 import msgspec
@@ -86,7 +86,11 @@ def rejected(rejection: Rejection) -> Response:
 
 def is_loopback(peer: str | None) -> bool:
     """Whether `peer` is on this machine; None is a Unix socket."""
-    return peer is None or ip_address(peer.partition("%")[0]).is_loopback
+    if peer is None:
+        return True
+    address = ip_address(peer.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 async def compressed(request: Request, response: Response) -> Response:
