@@ -41,9 +41,18 @@ class Page(NamedTuple):
 
 
 class Search:
-    """A filter over an interval, made ready for SQL. `is_exact`: the SQL says all of it."""
+    """A filter over an interval, made ready for SQL. `is_exact`: the SQL says all of it.
 
-    def __init__(self, tx: ReadTx, filter_: EventFilter, times_: Interval) -> None:
+    `seq_max`: only events committed up to this place.
+    """
+
+    def __init__(
+        self,
+        tx: ReadTx,
+        filter_: EventFilter,
+        times_: Interval,
+        seq_max: int | None = None,
+    ) -> None:
         self.matches = compile_filter(filter_, times_).matches
         self.descending = filter_.order == "DESC"
         self.distinct = filter_.resource is not None and filter_.resource.distinct
@@ -61,6 +70,8 @@ class Search:
         if filter_.id is not None and filter_.id.id:
             ids = _texts([id_.hex for id_ in filter_.id.id])
             self._add("e.id IN (SELECT unhex(value) FROM json_each(?))", ids)
+        if seq_max is not None:
+            self._add("e.seq <= ?", seq_max)
 
     # Building.
 
