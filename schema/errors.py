@@ -71,6 +71,20 @@ class Conflict(Refused):
     status = 409
 
 
+class IntegrityConflict(Conflict):
+    """409: a unique or foreign key of the database stands against it; `reason` is for the log.
+
+    Source: the text is that of Prefect's handler for integrity errors.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "Data integrity conflict. This usually means a unique or foreign key constraint was"
+            " violated. See server logs for details."
+        )
+        self.reason = reason
+
+
 class TooLarge(Refused):
     """413: a body or a frame is over its limit; `detail` names the limit."""
 

@@ -14,7 +14,14 @@ from lictor.config.settings import Settings
 from lictor.schema.backends.tx import Tx, Value
 from lictor.schema.commands import proposals, task_runs
 from lictor.schema.commands.flow_run_event import Surroundings, publish_transition
-from lictor.schema.errors import BadRequest, Conflict, FieldError, InvalidRequest, Missing, NotFound
+from lictor.schema.errors import (
+    BadRequest,
+    FieldError,
+    IntegrityConflict,
+    InvalidRequest,
+    Missing,
+    NotFound,
+)
 from lictor.schema.mint import Mint
 from lictor.schema.names import slug
 from lictor.schema.rules import engine, policies
@@ -32,10 +39,6 @@ from lictor.schema.wire.flow_runs import (
 )
 from lictor.schema.wire.states import SetState, StateBody
 
-INTEGRITY = (
-    "Data integrity conflict. This usually means a unique or foreign key constraint was violated."
-    " See server logs for details."
-)
 PENDING = StateBody(type="PENDING")
 
 
@@ -45,7 +48,7 @@ def create(
     """A new run in its first state, or the run an earlier request with this key has made (False).
 
     Raises:
-        Conflict: the flow does not exist.
+        IntegrityConflict: the flow does not exist, or an empty idempotency key is taken.
         NotFound: the work pool or queue does not exist.
         InvalidRequest: the parameters are larger than the limit.
         Missing: the parent task run does not exist.
@@ -57,10 +60,13 @@ def create(
     flow_id = str(body.flow_id)
     flow = tx.one("SELECT name, tags, labels FROM flow WHERE id = ?", (flow_id,))
     if flow is None:
-        raise Conflict(INTEGRITY)
+        raise IntegrityConflict(f"there is no flow {flow_id}")
     if body.idempotency_key is not None:
         earlier = table.read_by_idempotency_key(tx, flow_id, body.idempotency_key, parse(now))
         if earlier is not None:
+            if body.idempotency_key == "":
+                # An empty key is stored, hence unique, but is not a key to look for.
+                raise IntegrityConflict(f"flow {flow_id} has a run with an empty idempotency key")
             return earlier, False
     run = FlowRunRecord(
         id=mint.id(),
@@ -180,7 +186,8 @@ def _load(tx: Tx, id_: str) -> tuple[FlowRunRecord, State | None, Surroundings] 
     row = tx.one(_LOAD, (id_,))
     if row is None:
         return None
-    run = FlowRunRecord(*row[:6], decode_flow_run_policy(row[6]), *row[7:17])
+    run = FlowRunRecord(*row[:17])
+    run.empirical_policy = decode_flow_run_policy(row[6])
     return run, proposals.current(*row[7:11], *row[17:20]), Surroundings(*row[20:24])
 
 

@@ -1,8 +1,8 @@
 """What one write to a task run does in its transaction: create, transition, rename, delete.
 
 Ordinary task runs are orchestrated by the client and arrive as events
-(`schema/tables/task_run_recorder.py`); these commands serve deferred tasks, the task runs that stand
-for subflows, older clients and the UI.
+(`schema/tables/task_run_recorder.py`); these commands serve deferred tasks, the task runs that
+stand for subflows, older clients and the UI.
 
 Source: `prefect.server.models.task_runs`, `prefect.server.api.task_runs`.
 """
@@ -14,7 +14,7 @@ import copy
 from lictor.config.settings import Settings
 from lictor.schema.backends.tx import Tx
 from lictor.schema.commands import proposals
-from lictor.schema.errors import Conflict, FieldError, InvalidRequest, Missing, NotFound
+from lictor.schema.errors import FieldError, IntegrityConflict, InvalidRequest, Missing, NotFound
 from lictor.schema.mint import Mint
 from lictor.schema.names import slug
 from lictor.schema.rules import engine, policies
@@ -28,10 +28,6 @@ from lictor.schema.wire.flow_runs import OrchestrationResult
 from lictor.schema.wire.states import SetState, SparseStateDetails, StateBody
 from lictor.schema.wire.task_runs import TaskRun, TaskRunCreate, TaskRunUpdate
 
-INTEGRITY = (
-    "Data integrity conflict. This usually means a unique or foreign key constraint was violated."
-    " See server logs for details."
-)
 PENDING = StateBody(type="PENDING")
 
 
@@ -41,7 +37,7 @@ def create(
     """A new task run in its first state, or the one with the same keys, unchanged (False).
 
     Raises:
-        Conflict: the flow run does not exist, or the id belongs to another task run.
+        IntegrityConflict: the flow run does not exist, or the id belongs to another task run.
         InvalidRequest: the cache key is longer than the limit.
     """
     now = mint.now()
@@ -54,12 +50,12 @@ def create(
     if flow_run_id is not None:
         row = tx.one("SELECT labels FROM flow_run WHERE id = ?", (flow_run_id,))
         if row is None:
-            raise Conflict(INTEGRITY)
+            raise IntegrityConflict(f"there is no flow run {flow_run_id}")
         inherited = proposals.decode_labels(row[0])
         labels = {**inherited, "prefect.flow-run.id": flow_run_id, **labels}
     id_ = mint.id() if body.id is None else str(body.id)
     if body.id is not None and tx.one("SELECT 1 FROM task_run WHERE id = ?", (id_,)):
-        raise Conflict(INTEGRITY)
+        raise IntegrityConflict(f"task run {id_} exists under other keys")
     run = TaskRunRecord(
         id=id_,
         name=body.name or slug(mint),
@@ -198,8 +194,9 @@ def _load(tx: Tx, id_: str) -> tuple[TaskRunRecord, State | None] | None:
     row = tx.one(_LOAD, (id_,))
     if row is None:
         return None
-    tags = () if row[4] == "[]" else tuple(proposals.decode_tags(row[4]))
-    run = TaskRunRecord(*row[:4], tags, decode_task_run_policy(row[5]), *row[6:17])
+    run = TaskRunRecord(*row[:17])
+    run.tags = () if row[4] == "[]" else tuple(proposals.decode_tags(row[4]))
+    run.empirical_policy = decode_task_run_policy(row[5])
     return run, proposals.current(*row[7:11], *row[17:20])
 
 
