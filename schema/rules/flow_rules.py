@@ -156,7 +156,7 @@ def handle_resuming_paused_flows(transition: FlowTransition) -> None:
         transition.reject(
             f"The pause of this run has expired at {timeout}.",
             transition.new_state(
-                "FAILED", message=f"The run was {current.name.lower()} and never resumed."
+                "FAILED", message=f"The flow was {current.name.lower()} and never resumed."
             ),
         )
 
