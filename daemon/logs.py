@@ -21,11 +21,15 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 def configure(settings: Settings, stream: TextIO | None = None) -> None:
     """Send every record of at least `settings.log_level` to `stream` (stderr)."""
-    stream = stream if stream is not None else sys.stderr
-    form = settings.log_format
-    human = form == "human" or (form == "auto" and stream.isatty())
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(HumanFormatter() if human else JsonFormatter())
+    target = stream or sys.stderr
+    handler: logging.Handler
+    if target is None:  # started with its stderr closed: there is nobody to tell
+        handler = logging.NullHandler()
+    else:
+        form = settings.log_format
+        human = form == "human" or (form == "auto" and target.isatty())
+        handler = logging.StreamHandler(target)
+        handler.setFormatter(HumanFormatter() if human else JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     level = settings.log_level.upper()

@@ -15,7 +15,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -119,11 +118,11 @@ class _Life:
         url = listen.url(self._settings, listening)
         # Whoever started lictor may have closed its stdout; that is no reason not to serve.
         with suppress(OSError, ValueError):
-            sys.stdout.write(
+            print(
                 f"lictor {version()} serves the Prefect API at {url} from {self._settings.home}\n"
-                f"point a client to it:  prefect config set PREFECT_API_URL={url}\n"
+                f"point a client to it:  prefect config set PREFECT_API_URL={url}",
+                flush=True,
             )
-            sys.stdout.flush()
         self._notifier.send("READY=1", f"STATUS=Serving {url}")
 
 

@@ -178,3 +178,14 @@ def test_an_answer_is_in_the_database_before_it_is_sent(start: Start) -> None:
     assert lictor.ask("/flows/", {"name": "seen"})[0] == 201
     with closing(sqlite3.connect(lictor.home / "lictor.db")) as database:
         assert database.execute("SELECT count(*) FROM flow").fetchone() == (1,)
+
+
+def test_it_serves_with_nobody_listening_to_its_output(start: Start, tmp_path: Path) -> None:
+    silent = ["sh", "-c", 'exec "$@" 1>&- 2>&-', "sh", sys.executable, "-m", "lictor.daemon"]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(60)
+        lictor = start(program=silent, NOTIFY_SOCKET=str(tmp_path / "notify"))
+        lictor.url = systemd.recv(1000).decode().rpartition(" ")[2]
+        assert lictor.ask("/health") == (200, b"true")
+        assert lictor.stop() == (0, "", "")
