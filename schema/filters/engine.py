@@ -70,10 +70,14 @@ def of_filter(criteria: CriteriaOp) -> Clause:
 
 def only_ids(criteria: CriteriaOp | None) -> list[str] | None:
     """The ids a filter names when `id.any_` is all it asks for; else None."""
+    return named_ids(criteria) if asked_keys(criteria) == {"id"} else None
+
+
+def asked_keys(criteria: CriteriaOp | None) -> set[str]:
+    """The keys of a filter that are there; none for no filter."""
     if criteria is None:
-        return None
-    asked = [key for key, _ in _plan(type(criteria)) if getattr(criteria, key) is not None]
-    return named_ids(criteria) if asked == ["id"] else None
+        return set()
+    return {key for key, _ in _plan(type(criteria)) if getattr(criteria, key) is not None}
 
 
 def named_ids(criteria: CriteriaOp | None) -> list[str] | None:

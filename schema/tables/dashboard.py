@@ -17,9 +17,10 @@ from lictor.schema.filters import joins
 from lictor.schema.filters.clauses import Clause, all_of, is_in
 from lictor.schema.filters.criteria import CriteriaOp, StateTypes
 from lictor.schema.filters.engine import Filters, condition
-from lictor.schema.filters.sorts import FLOW_RUN_ORDER, FlowRunSort
+from lictor.schema.filters.sorts import FlowRunSort
 from lictor.schema.filters.targets import moment
 from lictor.schema.filters.task_runs import TaskRunFilter, TaskRunStateFilter
+from lictor.schema.tables import flow_run_paths
 from lictor.schema.tables import task_runs as task_run_table
 from lictor.schema.tables.history import micros, sql_micros
 from lictor.schema.tables.runs import estimated_run_time, lateness
@@ -42,13 +43,11 @@ def recent_flow_runs(
     tx: ReadTx, filters: Filters, sort: FlowRunSort, limit: int, offset: int, now: datetime
 ) -> list[RecentFlowRun]:
     """A page of the flow runs that match, reduced to what a plot needs."""
-    where = condition("flow_runs", joins.OF_FLOW_RUNS, filters)
-    rows = tx.all(
-        "SELECT fr.id, fr.state_type, fr.start_time, fr.expected_start_time, fr.total_run_time,"
-        f" fr.state_timestamp FROM flow_run fr WHERE {where.sql}"
-        f" ORDER BY {FLOW_RUN_ORDER[sort]} LIMIT ? OFFSET ?",
-        (*where.args, limit, offset),
+    columns = (
+        "fr.id, fr.state_type, fr.start_time, fr.expected_start_time, fr.total_run_time,"
+        " fr.state_timestamp"
     )
+    rows = flow_run_paths.rows(tx, filters, sort, columns, "flow_run fr", limit, offset)
     return [
         RecentFlowRun(
             id_,

@@ -9,35 +9,28 @@ from lictor.schema.backends.tx import ReadTx, Value
 from lictor.schema.filters import joins
 from lictor.schema.filters.engine import Filters, condition
 from lictor.schema.filters.sorts import (
-    FLOW_RUN_ORDER,
     TASK_RUN_ORDER,
     FlowRunSort,
     TaskRunSort,
 )
+from lictor.schema.tables import flow_run_paths
 from lictor.schema.tables import flow_runs as flow_run_table
 from lictor.schema.tables import task_runs as task_run_table
 from lictor.schema.wire.flow_runs import FlowRun
 from lictor.schema.wire.task_runs import TaskRun
+
+count_flow_runs = flow_run_paths.count
 
 
 def flow_runs(
     tx: ReadTx, filters: Filters, sort: FlowRunSort, limit: int, offset: int, now: datetime
 ) -> list[FlowRun]:
     """One page of the flow runs that match, with their states."""
-    where = condition("flow_runs", joins.OF_FLOW_RUNS, filters)
-    rows = tx.all(
-        f"SELECT {flow_run_table.COLUMNS} FROM {flow_run_table.FROM} WHERE {where.sql}"
-        f" ORDER BY {FLOW_RUN_ORDER[sort]} LIMIT ? OFFSET ?",
-        (*where.args, limit, offset),
+    rows = flow_run_paths.rows(
+        tx, filters, sort, flow_run_table.COLUMNS, flow_run_table.FROM, limit, offset
     )
     to_wire = flow_run_table.to_wire
     return [to_wire(row, now) for row in rows]
-
-
-def count_flow_runs(tx: ReadTx, filters: Filters) -> int:
-    """How many flow runs match."""
-    where = condition("flow_runs", joins.OF_FLOW_RUNS, filters)
-    return _count(tx, f"flow_run fr WHERE {where.sql}", where.args)
 
 
 def task_runs(
