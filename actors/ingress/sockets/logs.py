@@ -6,41 +6,32 @@ Source: `prefect.server.api.logs.stream_logs_out`.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
-import msgspec
 import trio
 
 from lictor.actors.fanout import Subscription
 from lictor.actors.ingress.handshake import accept_prefect_socket
 from lictor.actors.ingress.services import Services
-from lictor.actors.ingress.socket import Disconnected, Ping, Socket, Text
+from lictor.actors.ingress.socket import Disconnected, Socket
+from lictor.actors.ingress.sockets.opening import (
+    PROTOCOL_ERROR,
+    TRY_AGAIN_LATER,
+    NotOpened,
+    answer_pings,
+    filter_of,
+    read_opening,
+)
 from lictor.actors.logs import frame_of
-from lictor.schema.errors import InvalidRequest, Unavailable
+from lictor.schema.errors import Unavailable
 from lictor.schema.filters.logs import LogFilter
 from lictor.schema.tables import logs
 from lictor.schema.tables.logs import StoredLine
 from lictor.schema.wire.decode import BodyDecoder
 
-PROTOCOL_ERROR = 1002
-TRY_AGAIN_LATER = 1013
 PAGE_LINES = 200
 """Lines read from the table at a time for a reader that has fallen behind."""
 
-
-class _Opening(msgspec.Struct):
-    """The first frame of a client. Other keys are ignored."""
-
-    type: Any = None
-    filter: msgspec.Raw = msgspec.Raw(b"null")
-
-
-_decode_opening = msgspec.json.Decoder(_Opening).decode
 _decode_filter: BodyDecoder[LogFilter] = BodyDecoder(LogFilter)
-
-
-class _Refusal(Exception):
-    """The opening cannot be followed; the text is the reason of the close frame."""
 
 
 async def stream(socket: Socket, services: Services) -> None:
@@ -49,47 +40,13 @@ async def stream(socket: Socket, services: Services) -> None:
         if not await accept_prefect_socket(socket, services.settings):
             return
         try:
-            criteria = _filter(await _first_message(socket))
-            await _follow(socket, services, criteria)
-        except _Refusal as refusal:
+            criteria: LogFilter = filter_of(await read_opening(socket), _decode_filter)
+        except NotOpened as refusal:
             await socket.close(PROTOCOL_ERROR, str(refusal))
+            return
+        await _follow(socket, services, criteria)
     except Disconnected:
         return
-
-
-async def _first_message(socket: Socket) -> bytes:
-    while True:
-        for frame in await socket.receive():
-            if isinstance(frame, Ping):
-                await socket.pong(frame.payload)
-            elif isinstance(frame, Text):
-                return frame.data
-            else:
-                raise _Refusal("Expected 'filter' message")
-
-
-def _filter(message: bytes) -> LogFilter:
-    """The filter of a client's first frame.
-
-    Raises:
-        _Refusal: it is something else, or the filter is not valid.
-    """
-    try:
-        opening = _decode_opening(message)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise _Refusal("Expected 'filter' message") from None
-    if opening.type != "filter":
-        raise _Refusal("Expected 'filter' message")
-    try:
-        return _decode_filter(bytes(opening.filter))
-    except InvalidRequest as error:
-        places = ", ".join(_place(fault.loc) + fault.msg for fault in error.errors)
-        raise _Refusal(f"Invalid filter: {places}") from None
-
-
-def _place(loc: tuple[str | int, ...]) -> str:
-    path = ".".join(str(part) for part in loc[1:])
-    return f"{path}: " if path else ""
 
 
 async def _follow(socket: Socket, services: Services, criteria: LogFilter) -> None:
@@ -109,7 +66,7 @@ async def _send_and_listen(
     """Both directions at once, until the client leaves or cannot be served (then the reason)."""
     refusal = None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_listen, socket, nursery.cancel_scope)
+        nursery.start_soon(answer_pings, socket, nursery.cancel_scope)
         try:
             await _send(socket, services, criteria, subscription)
         except Unavailable as error:
@@ -118,17 +75,6 @@ async def _send_and_listen(
             pass
         nursery.cancel_scope.cancel()
     return refusal
-
-
-async def _listen(socket: Socket, scope: trio.CancelScope) -> None:
-    """Answer pings until the client leaves; what else it says is ignored."""
-    try:
-        while True:
-            for frame in await socket.receive():
-                if isinstance(frame, Ping):
-                    await socket.pong(frame.payload)
-    except Disconnected:
-        scope.cancel()
 
 
 async def _send(

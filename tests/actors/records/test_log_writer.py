@@ -121,17 +121,22 @@ async def test_a_refusing_disk_is_answered_to_every_batch_of_the_job(
     writer.close()
 
 
-async def test_batches_that_wait_when_the_writer_is_closed_are_still_stored(api: Any) -> None:
-    writer = api.services.logs
+async def test_batches_that_wait_when_the_writer_is_closed_are_still_stored(
+    nursery: trio.Nursery,
+) -> None:
+    journal: Any = HeldJournal()
+    writer = LogWriter(journal, Mint(), 0)
+    await nursery.start(writer.run)
     answers: list[str] = []
-    async with trio.open_nursery() as nursery:
-        for _ in range(3):
-            nursery.start_soon(written, writer, lines("x"), 10, answers)
-        await trio.lowlevel.checkpoint()
-        writer.close()
-    assert answers == ["stored"] * 3
+    for _ in range(3):
+        nursery.start_soon(written, writer, lines("x"), 10, answers)
+    await wait_all_tasks_blocked()
+    writer.close()
     with pytest.raises(Unavailable):
         await writer.write(lines("late"), 10)
+    journal.release.set()
+    await wait_all_tasks_blocked()
+    assert answers == ["stored"] * 3
 
 
 class Client:
