@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from lictor.actors.ingress.api import (
     admin,
+    events,
+    flow_run_bulk,
     flow_run_search,
     flow_runs,
     flows,
     graph,
     inputs,
+    leases,
     logs,
     states,
     task_run_search,
@@ -19,13 +22,16 @@ from lictor.actors.ingress.operations import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *admin.OPERATIONS,
+    *events.OPERATIONS,
     *flows.OPERATIONS,
     *flow_runs.OPERATIONS,
+    *flow_run_bulk.OPERATIONS,
     *flow_run_search.OPERATIONS,
     *task_runs.OPERATIONS,
     *task_run_search.OPERATIONS,
     *graph.OPERATIONS,
     *inputs.OPERATIONS,
+    *leases.OPERATIONS,
     *logs.OPERATIONS,
     *states.OPERATIONS,
     *ui.OPERATIONS,
