@@ -20,7 +20,7 @@ from lictor.schema.filters.engine import Filters, condition
 from lictor.schema.filters.sorts import FlowRunSort
 from lictor.schema.filters.targets import moment
 from lictor.schema.filters.task_runs import TaskRunFilter, TaskRunStateFilter
-from lictor.schema.tables import flow_run_paths
+from lictor.schema.tables import flow_run_paths, search
 from lictor.schema.tables import task_runs as task_run_table
 from lictor.schema.tables.history import micros, sql_micros
 from lictor.schema.tables.runs import estimated_run_time, lateness
@@ -94,8 +94,13 @@ def next_runs(tx: ReadTx, flow_ids: Sequence[str]) -> dict[str, NextRun | None]:
 def task_runs_by_state(tx: ReadTx, filters: Filters) -> dict[str, int]:
     """How many task runs match, by state type; every type is there."""
     where = condition("task_runs", joins.OF_TASK_RUNS, filters)
+    number, source = (
+        ("sum(tr.runs)", search.TASK_RUN_TALLY)
+        if search.is_tallied(filters)
+        else ("count(*)", "task_run tr")
+    )
     rows = tx.all(
-        f"SELECT tr.state_type, count(*) FROM task_run tr WHERE {where.sql}"
+        f"SELECT tr.state_type, {number} FROM {source} WHERE {where.sql}"
         " AND tr.state_type IS NOT NULL GROUP BY tr.state_type",
         where.args,
     )
