@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing, nullcontext, suppress
 from typing import Any, Final
 
 import trio
@@ -192,15 +192,11 @@ class AsgiSocket:
 
     async def send(self, frames: bytes) -> None:
         for is_text, payload in _messages(frames):
-            if self._closed is not None:
-                raise Disconnected(self._closed)
             content = {"text": payload.decode()} if is_text else {"bytes": payload}
-            await self._send({"type": "websocket.send", **content})
+            await self._put({"type": "websocket.send", **content})
 
     async def pong(self, payload: bytes) -> None:
-        if self._closed is not None:
-            raise Disconnected(self._closed)
-        await self._send({"type": PONG, "payload": payload})
+        await self._put({"type": PONG, "payload": payload})
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         if self._stopping:  # so that a client comes back, whatever a cancelled handler says
@@ -208,7 +204,17 @@ class AsgiSocket:
         if self._closed is None:
             self._closed = code
             text = reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
-            await self._send({"type": "websocket.close", "code": code, "reason": text})
+            with suppress(OSError):  # gone already
+                await self._send({"type": "websocket.close", "code": code, "reason": text})
+
+    async def _put(self, message: Message) -> None:
+        if self._closed is not None:
+            raise Disconnected(self._closed)
+        try:
+            await self._send(message)
+        except OSError:
+            self._closed = ABNORMAL
+            raise Disconnected from None
 
     def stop(self) -> None:
         """Begin to end the socket because the server stops."""

@@ -22,6 +22,7 @@ import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.protocol import h2, h11
+from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
@@ -38,12 +39,21 @@ STREAMS_MAX: Final = 100
 _TCP_SERVER_TAKES: Final = ["app", "config", "context", "state", "stream"]
 
 
+class LaneConfig(Config):
+    """hypercorn's configuration, and what `InOrder` needs besides."""
+
+    ping_interval_s: float
+    ping_timeout_s: float
+
+
 class InOrder(WSStream):
     """hypercorn's WebSocket stream with pings as messages (`asgi.PING`, `asgi.PONG`)."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._putting = trio.CancelScope()
+        self._putting: trio.CancelScope | None = None
+        self._ponged = trio.Event()
+        self._returned = trio.Event()
 
     async def _handle_events(self) -> None:
         for event in self.connection.events():
@@ -52,6 +62,8 @@ class InOrder(WSStream):
             elif isinstance(event, Message):
                 if not await self._extend(event):
                     return
+            elif isinstance(event, Pong):
+                self._ponged.set()
             elif isinstance(event, CloseConnection):
                 if self.connection.state == WebSocketState.REMOTE_CLOSING:
                     await self._send_wsproto_event(event.response())
@@ -77,14 +89,44 @@ class InOrder(WSStream):
         if self.app_put is not None:
             with trio.CancelScope() as self._putting:
                 await self.app_put(message)
+            self._putting = None
+
+    async def _send_pings(self) -> None:
+        """Ping every interval, and drop a peer that does not answer while it is being read."""
+        config = cast(LaneConfig, self.config)
+        while True:
+            with trio.move_on_after(config.ping_interval_s):
+                await self._returned.wait()
+                return
+            self._ponged = trio.Event()
+            with trio.move_on_after(config.ping_timeout_s) as sending:
+                await self._send_wsproto_event(Ping(b"lictor"))
+            if sending.cancelled_caught:
+                await self._drop()
+                return
+            while not self._ponged.is_set() and not self.closed:
+                with trio.move_on_after(config.ping_timeout_s):
+                    await self._ponged.wait()
+                if not self._ponged.is_set() and self._putting is None:
+                    await self._drop()
+                    return
+
+    async def _drop(self) -> None:
+        await self._put({"type": "websocket.disconnect", "code": 1006})
+        self.app_put = None
+        await self.send(StreamClosed(stream_id=self.stream_id))
 
     async def app_send(self, message: Any) -> None:
         if message is None:  # the application has returned: nobody takes messages any more
             self.app_put = None
-            self._putting.cancel()
-        if message is not None and message["type"] == PONG:
-            if not self.closed:
-                await self._send_wsproto_event(Pong(message["payload"]))
+            self._returned.set()
+            self._ponged.set()
+            if self._putting is not None:
+                self._putting.cancel()
+        elif self.closed:  # as ASGI asks; hypercorn would let the application write on for ever
+            raise OSError("The peer has left.")
+        elif message["type"] == PONG:
+            await self._send_wsproto_event(Pong(message["payload"]))
             return
         await super().app_send(message)
 
@@ -94,7 +136,7 @@ class HypercornLane:
 
     def __init__(self, site: Site) -> None:
         settings = site.settings
-        config = Config()
+        config = LaneConfig()
         config.errorlog = logging.getLogger("lictor.ingress.hypercorn")
         config.include_server_header = False
         config.keep_alive_timeout = settings.keep_alive_s
@@ -103,6 +145,8 @@ class HypercornLane:
         config.h2_max_header_list_size = HEAD_BYTES_MAX
         config.websocket_max_message_size = settings.events_bytes_max + MESSAGE_SLACK_BYTES
         config.websocket_ping_interval = settings.websocket_ping_interval_s
+        config.ping_interval_s = settings.websocket_ping_interval_s
+        config.ping_timeout_s = settings.websocket_ping_timeout_s
         found = faults()
         if found:
             raise RuntimeError(f"This version of hypercorn cannot be used: {'; '.join(found)}.")
@@ -151,7 +195,7 @@ def faults() -> list[str]:
     found = []
     if list(inspect.signature(TCPServer).parameters) != _TCP_SERVER_TAKES:
         found.append(f"TCPServer does not take {_TCP_SERVER_TAKES}")
-    for name in ("_handle_events", "_send_wsproto_event", "app_send"):
+    for name in ("_handle_events", "_send_pings", "_send_wsproto_event", "app_send"):
         if not callable(getattr(WSStream, name, None)):
             found.append(f"WSStream.{name} is missing")
     for module in (h11, h2):

@@ -218,7 +218,8 @@ class LaneSocket:
                     self._mid_frame = True  # nothing may follow a close frame
                     try:
                         await self._wire.send(frame)
-                        await self._wire.finish()
+                        if self._left is None:  # else the peer waits for our end, not we for its
+                            await self._wire.finish()
                     except Gone:
                         self._closed = ABNORMAL
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import gzip
 import logging
 from collections.abc import AsyncIterator
+from email.utils import formatdate
 
 import msgspec
 import pytest
 import trio
 import trio.testing
 from http_peers import Serving, echo, get, post
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lictor.actors.ingress.http import Request, Response
+from lictor.actors.ingress.response_writer import date_header
 from lictor.actors.ingress.site import Site
 from lictor.config.settings import Settings
 
@@ -253,6 +257,11 @@ async def test_answers_are_compressed_only_for_peers_off_the_loopback_that_ask(
                 ("/api/x?900", "Accept-Encoding: gzip;q=0"),
             ):
                 assert b"content-encoding" not in (await peer.ask(get(path, header))).headers
+
+
+@given(st.integers(min_value=0, max_value=4_000_000_000))
+def test_the_date_is_in_the_form_of_the_standard(at_s: int) -> None:
+    assert date_header(at_s) == b"date: " + formatdate(at_s, usegmt=True).encode() + b"\r\n"
 
 
 def test_compression_is_for_other_machines_and_can_be_switched_off() -> None:
