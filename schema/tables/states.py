@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from lictor.schema.backends.tx import ReadTx
-from lictor.schema.wire.states import State, StateDetails
+from lictor.schema.wire.states import ObservedOrder, ObservedState, State, StateDetails
 
 STATE_COLUMNS = "s.id, s.type, s.name, s.timestamp, s.message, s.state_details, a.data"
 """What `state` takes, in this order, from a state table `s` and its artifact `a`."""
@@ -80,3 +80,23 @@ _FLOW_RUN_STATE = f"{_from('flow_run_state')} s.id = ?"
 _TASK_RUN_STATE = f"{_from('task_run_state')} s.id = ?"
 _FLOW_RUN_HISTORY = f"{_from('flow_run_state')} s.flow_run_id = ? ORDER BY s.timestamp, s.seq"
 _TASK_RUN_HISTORY = f"{_from('task_run_state')} s.task_run_id = ? ORDER BY s.timestamp, s.seq"
+
+
+_OBSERVED_ORDER: dict[ObservedOrder, str] = {
+    "LAST_SEEN_DESC": "last_seen DESC, type, name",
+    "NAME_ASC": "type, name",
+}
+
+
+def observed(tx: ReadTx, prefix: str, order: ObservedOrder, limit: int) -> list[ObservedState]:
+    """Up to `limit` states that runs have been in, whose type or name begins with `prefix`.
+
+    Case does not matter in ASCII. States stay observed when their runs are deleted.
+    """
+    rows = tx.all(
+        "SELECT type, name, first_seen, last_seen FROM observed_state"
+        " WHERE lower(substr(type, 1, ?)) = lower(?) OR lower(substr(name, 1, ?)) = lower(?)"
+        f" ORDER BY {_OBSERVED_ORDER[order]} LIMIT ?",
+        (len(prefix), prefix, len(prefix), prefix, limit),
+    )
+    return [ObservedState(*row) for row in rows]

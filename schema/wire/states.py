@@ -104,3 +104,15 @@ class SetState(msgspec.Struct, kw_only=True):
 
     state: StateBody
     force: bool = False
+
+
+ObservedOrder = Literal["LAST_SEEN_DESC", "NAME_ASC"]
+
+
+class ObservedState(msgspec.Struct):
+    """A type and name that states of some runs have had. Source: `GET /observed-states`."""
+
+    state_type: str
+    state_name: str
+    first_seen: str
+    last_seen: str

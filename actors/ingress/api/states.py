@@ -1,17 +1,26 @@
-"""Single states and the histories of runs.
+"""Single states, the histories of runs, and the states seen so far.
 
-Source: `prefect.server.api.flow_run_states`, `prefect.server.api.task_run_states`.
+Source: `prefect.server.api.flow_run_states`, `prefect.server.api.task_run_states`,
+`prefect.server.api.observed_states`.
 """
 
 from __future__ import annotations
 
+from typing import Annotated, Any
 from uuid import UUID
+
+from msgspec import Meta
 
 from lictor.actors.ingress.operations import Call, Operation
 from lictor.schema.errors import NotFound
 from lictor.schema.tables import states
 from lictor.schema.wire.decode import query
-from lictor.schema.wire.states import State
+from lictor.schema.wire.states import ObservedOrder, ObservedState, State
+
+OBSERVED_MAX = 200
+_Prefix: Any = Annotated[str, Meta(max_length=100)]
+_Limit: Any = Annotated[int, Meta(ge=1, le=OBSERVED_MAX)]
+_Order: Any = ObservedOrder
 
 
 async def read_of_flow_run(call: Call[None]) -> State:
@@ -40,6 +49,14 @@ async def history_of_task_run(call: Call[None]) -> list[State]:
     """Every state a task run has had, oldest first."""
     run_id = str(query(call, "task_run_id", UUID))
     return await call.services.readers.read(lambda tx: states.history_of_task_run(tx, run_id))
+
+
+async def read_observed(call: Call[None]) -> list[ObservedState]:
+    """The types and names of states that runs have been in."""
+    prefix: str = query(call, "query", _Prefix, "").strip()
+    order: ObservedOrder = query(call, "order_by", _Order, "LAST_SEEN_DESC")
+    limit: int = query(call, "limit", _Limit, OBSERVED_MAX)
+    return await call.services.readers.read(lambda tx: states.observed(tx, prefix, order, limit))
 
 
 OPERATIONS = (
@@ -72,5 +89,13 @@ OPERATIONS = (
         result=list[State],
         query=("task_run_id",),
         summary="Read every state of a task run",
+    ),
+    Operation(
+        "GET",
+        "/observed-states",
+        read_observed,
+        result=list[ObservedState],
+        query=("query", "order_by", "limit"),
+        summary="Find the states that runs have been in",
     ),
 )

@@ -143,3 +143,46 @@ async def test_states_of_nobody(api: Any, kind: str) -> None:
     assert (await api("GET", path, query=f"{kind}_id=nope".encode()))[0] == 422
     assert (await api("GET", path + NOBODY))[0] == 404
     assert (await api("GET", path + "nope"))[0] == 404
+
+
+async def test_states_that_runs_have_been_in_are_found_by_prefix(api: Any) -> None:
+    await with_states(api)
+    path = "/observed-states"
+
+    async def found(query: str = "") -> list[tuple[str, str]]:
+        status, answer = await api("GET", path, query=query.encode())
+        assert status == 200, answer
+        return [(each["state_type"], each["state_name"]) for each in answer]
+
+    assert await found("order_by=NAME_ASC") == [
+        ("FAILED", "Failed"),
+        ("PENDING", "Pending"),
+        ("RUNNING", "Running"),
+    ]
+    assert await found() == [
+        ("RUNNING", "Running"),
+        ("PENDING", "Pending"),
+        ("FAILED", "Failed"),
+    ]
+    assert await found("limit=1") == [("RUNNING", "Running")]
+    assert await found("query=%20pend") == [("PENDING", "Pending")]
+    assert await found("query=%25") == []
+    assert await found("query=unning") == []
+    for wrong in ("limit=0", "limit=201", "order_by=NAME", f"query={'x' * 101}"):
+        assert (await api("GET", path, query=wrong.encode()))[0] == 422
+
+
+async def test_an_observed_state_knows_its_first_and_last_moment(api: Any) -> None:
+    run = await with_states(api)
+    for second in (5, 3):
+        stamp = f"2026-01-01T00:00:0{second}.000000Z"
+        await api.services.journal.write(
+            lambda tx, stamp=stamp: tx.run(
+                "INSERT INTO task_run_state (id, task_run_id, type, name, timestamp,"
+                " state_details) VALUES (?, ?, 'RUNNING', 'Running', ?, '{}')",
+                (stamp, run, stamp),
+            )
+        )
+    _, (seen,) = await api("GET", "/observed-states", query=b"query=running")
+    assert seen["first_seen"] == "2026-01-01T00:00:01.000000Z"
+    assert seen["last_seen"] == "2026-01-01T00:00:05.000000Z"

@@ -34,3 +34,27 @@ CREATE TABLE log (
 -- Both end with `seq`, as every index of SQLite does.
 CREATE INDEX log_by_flow_run ON log (flow_run, timestamp) WHERE flow_run IS NOT NULL;
 CREATE INDEX log_by_task_run ON log (task_run, timestamp) WHERE task_run IS NOT NULL;
+
+-- Types and names of states that runs have been in, kept by the store itself, so that no writer of
+-- states can forget it. A search of the histories would read all of them.
+CREATE TABLE observed_state (
+    type TEXT NOT NULL,
+    name TEXT NOT NULL,
+    first_seen TEXT NOT NULL,
+    last_seen TEXT NOT NULL,
+    PRIMARY KEY (type, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER flow_run_state_observed AFTER INSERT ON flow_run_state BEGIN
+    INSERT INTO observed_state (type, name, first_seen, last_seen)
+    VALUES (new.type, new.name, new.timestamp, new.timestamp)
+    ON CONFLICT (type, name) DO UPDATE SET last_seen = excluded.last_seen
+    WHERE excluded.last_seen > last_seen;
+END;
+
+CREATE TRIGGER task_run_state_observed AFTER INSERT ON task_run_state BEGIN
+    INSERT INTO observed_state (type, name, first_seen, last_seen)
+    VALUES (new.type, new.name, new.timestamp, new.timestamp)
+    ON CONFLICT (type, name) DO UPDATE SET last_seen = excluded.last_seen
+    WHERE excluded.last_seen > last_seen;
+END;
