@@ -224,11 +224,15 @@ def checkpoint(
 
 
 def _prepare(connection: apsw.Connection, path: Path) -> None:
-    """Refuse a strange file; give a new one its identity before its first table."""
+    """Refuse a strange file; give a new one its identity before its first table.
+
+    A loss of power may have left a file with a page and nothing on it: that is new as well.
+    """
     application_id = connection.pragma("application_id")
-    is_empty = connection.pragma("page_count") == 0
-    if is_empty:
+    if application_id == 0 and _is_blank(connection):
         connection.pragma("auto_vacuum", 2)
+        if connection.pragma("auto_vacuum") != 2:
+            connection.execute("VACUUM")  # (another program's page was there before)
         connection.pragma("application_id", APPLICATION_ID)
     elif application_id != APPLICATION_ID:
         raise WrongDatabase(
@@ -242,6 +246,11 @@ def _prepare(connection: apsw.Connection, path: Path) -> None:
             f"{path} was written by a newer lictor (schema {version}, this one knows {newest}). "
             "Install that version or newer; this program changed nothing."
         )
+
+
+def _is_blank(connection: apsw.Connection) -> bool:
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    return connection.pragma("user_version") == 0 and tables == [(0,)]
 
 
 def migrations() -> list[tuple[int, str]]:
