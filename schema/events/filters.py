@@ -18,8 +18,8 @@ from uuid import UUID
 import msgspec
 
 from lictor.schema import times
-from lictor.schema.events import text
 from lictor.schema.events.event import RESOURCE_ID, RESOURCE_ROLE, Event, Resource, encode
+from lictor.schema.filters.text_query import QUERY_LENGTH_MAX, Matcher, TextQuery, parse
 from lictor.schema.times import Timestamp
 
 F = TypeVar("F")
@@ -79,7 +79,7 @@ class IdFilter(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TextFilter(msgspec.Struct, forbid_unknown_fields=True):
-    query: Annotated[str, msgspec.Meta(max_length=text.QUERY_LENGTH_MAX)]
+    query: Annotated[str, msgspec.Meta(max_length=QUERY_LENGTH_MAX)]
 
 
 class EventFilter(msgspec.Struct, forbid_unknown_fields=True):
@@ -173,16 +173,17 @@ def compile_filter(filter_: EventFilter, times_: Interval) -> CompiledFilter:
     if filter_.id is not None and filter_.id.id:
         tests.append(_ids(frozenset(str(id_) for id_ in filter_.id.id)))
     if filter_.text is not None:
-        query = text.parse(filter_.text.query)
-        if not query.is_open:
-            tests.append(lambda event: query.matches(haystack(event)))
+        query = parse(filter_.text.query)
+        if query != TextQuery():
+            matcher = Matcher(query)
+            tests.append(lambda event: matcher.matches(haystack(event)))
     return CompiledFilter(_all(tests), names, times_)
 
 
 def haystack(event: Event) -> str:
-    """What text queries search: name, resources and payload, as JSON text in lower case."""
+    """What text queries search: name, resources and payload, as JSON text."""
     searched = (event.event, event.resource, event.related, event.payload)
-    return encode(searched).decode().lower()
+    return encode(searched).decode()
 
 
 def _all(tests: list[Predicate]) -> Predicate:

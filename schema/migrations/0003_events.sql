@@ -34,6 +34,9 @@ CREATE TABLE event (
 -- Name and resource are in it so that counts and menus of the event feed read nothing else.
 CREATE INDEX event_by_occurred ON event (occurred, name, resource);
 
+-- Tells retention when a list has lost its last event.
+CREATE INDEX event_by_related ON event (related) WHERE related IS NOT NULL;
+
 -- Every resource of an event; `is_related` is 0 for the primary one.
 CREATE TABLE event_involved (
     resource INTEGER NOT NULL,

@@ -151,12 +151,19 @@ class Search:
 
     # Reading.
 
-    def matching(self, cursor: Cursor | None = None) -> tuple[str, str, list[Value]]:
-        """The alias whose times count, the tables with all conditions, and the arguments."""
+    def matching(
+        self, cursor: Cursor | None = None, *, needs_event: bool = True
+    ) -> tuple[str, str, list[Value]]:
+        """The alias whose times count, the tables with all conditions, and the arguments.
+
+        `needs_event`: columns of the table `event`, alias `e`, are asked for.
+        """
         alias, tables, clauses, args = "e", "event e", list(self._clauses), list(self._args)
         if self._driver is not None:
             key, is_related = self._driver
-            alias, tables = "v", "event_involved v JOIN event e ON e.seq = v.seq"
+            alias, tables = "v", "event_involved v"
+            if needs_event or clauses:
+                tables += " JOIN event e ON e.seq = v.seq"
             clauses.append("v.resource = ?")
             args.append(key)
             if is_related is None:
@@ -178,10 +185,10 @@ class Search:
 
     def rows_sql(self, cursor: Cursor | None, limit: int) -> tuple[str, list[Value]]:
         """The statement for the first `limit` candidates behind `cursor`, in order."""
-        alias, matching, args = self.matching(cursor)
+        alias, matching, args = self.matching(cursor, needs_event=False)
         order = "DESC" if self.descending else "ASC"
         inner = (
-            f"SELECT e.seq FROM {matching}"
+            f"SELECT {alias}.seq FROM {matching}"
             f" ORDER BY {alias}.occurred {order}, {alias}.seq {order} LIMIT ?"
         )
         outer = (
@@ -194,7 +201,7 @@ class Search:
         """How many events match; with `distinct`, how many resources have such events."""
         if not self.is_exact:
             return sum(1 for _ in self.candidates())
-        _, matching, args = self.matching()
+        _, matching, args = self.matching(needs_event=self.distinct)
         what = "count(DISTINCT e.resource)" if self.distinct else "count(*)"
         row = self._tx.one(f"SELECT {what} FROM {matching}", args)
         assert row is not None

@@ -1,7 +1,7 @@
 """The `event` tables: storing, reading back in commit order, deleting what has expired.
 
-Events share names, resource ids and whole lists of related resources (docs/decisions/
-storage-format.md); those that nothing refers to any more are removed with the events of retention.
+Events share names, resource ids and whole lists of related resources
+(docs/decisions/storage-format.md); lists and resources go with the last event that names them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from lictor.schema.events.codec import (
     unpack_moment,
 )
 from lictor.schema.events.event import RESOURCE_ID, Event, Resource, StoredEvent
+from lictor.schema.times import Timestamp
 
 COLUMNS = "e.seq, e.id, e.occurred, e.received, e.follows, n.name, r.id, e.related, s.body, e.body"
 """What `Rows.event` takes, in this order."""
@@ -179,3 +180,37 @@ def read(tx: ReadTx, id_: str) -> StoredEvent | None:
     """The event called `id_`."""
     row = tx.one(f"SELECT {COLUMNS} FROM {FROM} WHERE e.id = ?", (pack_id(id_),))
     return None if row is None else Rows().event(row)
+
+
+def delete_expired(tx: Tx, before: Timestamp, limit: int) -> int:
+    """Delete the oldest events that occurred before `before`, at most `limit`; how many there were.
+
+    Run it again until it returns less than `limit`.
+    """
+    rows = tx.all(
+        f"SELECT {COLUMNS} FROM {FROM} WHERE e.occurred < ? ORDER BY e.occurred LIMIT ?",
+        (pack_moment(before), limit),
+    )
+    expired = Rows().events(rows)
+    ids = _resource_ids([item.event for item in expired])
+    keys = _keys(tx, "event_resource", "id", ids)
+    tx.many(
+        "DELETE FROM event_involved WHERE resource = ? AND occurred = ? AND seq = ?",
+        [
+            (keys[resource[RESOURCE_ID]], row[2], item.seq)
+            for row, item in zip(rows, expired, strict=True)
+            for resource in item.event.involved_resources
+        ],
+    )
+    tx.many("DELETE FROM event WHERE seq = ?", [(item.seq,) for item in expired])
+    tx.many(
+        "DELETE FROM event_related WHERE key = ?"
+        " AND NOT EXISTS (SELECT 1 FROM event WHERE related = ?)",
+        {(row[7], row[7]) for row in rows if row[7] is not None},
+    )
+    tx.many(
+        "DELETE FROM event_resource WHERE key = ?"
+        " AND NOT EXISTS (SELECT 1 FROM event_involved WHERE resource = ?)",
+        [(key, key) for key in keys.values()],
+    )
+    return len(rows)
