@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from conftest import Start, clean_environment
+from lictor_process import Start, clean_environment
 
 
 def test_it_says_where_the_api_is_and_how_a_client_gets_there(start: Start) -> None:

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Lictor, Start
+from lictor_process import Lictor, Start
 
 
 def refused(lictor: Lictor, code: int) -> str:
