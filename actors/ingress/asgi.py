@@ -77,20 +77,18 @@ class Application:
     async def _body(self, headers: list[Header], receive: Receive) -> bytes | Rejection | None:
         """The whole body, why it is refused, or None when the client left."""
         settings = self._site.settings
-        parts: list[bytes] = []
-        size = 0
+        body = bytearray()
         with trio.move_on_after(settings.http_request_s) as patience:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     return None
                 part = message.get("body", b"")
-                size += len(part)
-                if size > settings.api_body_bytes_max:
+                body += part
+                if len(body) > settings.api_body_bytes_max:
                     return await self._too_large(receive)
-                parts.append(part)
                 if not message.get("more_body", False):
-                    return b"".join(parts)
+                    return bytes(body)
                 patience.deadline += len(part) / PEER_BYTES_PER_S_MIN
         return Rejection(408, f"The request took more than {settings.http_request_s} s.")
 

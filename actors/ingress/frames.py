@@ -61,8 +61,7 @@ class FrameParser:
     def __init__(self, message_bytes_max: int) -> None:
         self.fault: Fault | None = None
         self._message_bytes_max = message_bytes_max
-        self._held: list[bytes] = []
-        self._held_bytes = 0
+        self._held = bytearray()
         self._needed_bytes = 2
         self._kind = 0
         self._fragments = bytearray()
@@ -74,11 +73,10 @@ class FrameParser:
         Nothing may be fed afterwards, nor after a `Close`.
         """
         if self._held:
-            self._held.append(data)
-            self._held_bytes += len(data)
-            if self._held_bytes < self._needed_bytes:
+            self._held += data
+            if len(self._held) < self._needed_bytes:
                 return []
-            data = b"".join(self._held)
+            data = bytes(self._held)
             self._held.clear()
         events: list[Event] = []
         try:
@@ -87,9 +85,7 @@ class FrameParser:
             self.fault = fault
             return events
         if position < len(data):
-            rest = data[position:] if position else data
-            self._held.append(rest)
-            self._held_bytes = len(rest)
+            self._held += data[position:]
         return events
 
     def _parse(self, data: bytes, events: list[Event]) -> int:
@@ -97,16 +93,19 @@ class FrameParser:
         position, end = 0, len(data)
         while end - position >= 2:
             first, second = data[position], data[position + 1]
+            self._check(first, second)
             size = second & 0x7F
             start = position + 6
             if size > 125:
                 width = 2 if size == 126 else 8
                 start += width
                 if end < start - 4:
-                    self._needed_bytes = start - position
+                    self._needed_bytes = start - 4 - position
                     return position
                 size = int.from_bytes(data[position + 2 : position + 2 + width], "big")
-            self._check(first, second, size)
+            if first & 0x0F < _CLOSE and len(self._fragments) + size > self._message_bytes_max:
+                limit = self._message_bytes_max
+                raise Fault(TOO_BIG, f"Message is larger than {limit} bytes")
             if end < start + size:
                 self._needed_bytes = start + size - position
                 return position
@@ -120,20 +119,18 @@ class FrameParser:
         self._needed_bytes = 2
         return position
 
-    def _check(self, first: int, second: int, size: int) -> None:
-        """Refuse a frame by its header alone."""
+    def _check(self, first: int, second: int) -> None:
+        """Refuse a frame by its first two bytes."""
         if not second & 0x80:
             raise Fault(PROTOCOL_ERROR, "A client's frame must be masked")
         opcode = first & 0x0F
         if first & 0x70:
             raise Fault(PROTOCOL_ERROR, "Reserved bits are set")
         if opcode >= _CLOSE:
-            if opcode > _PONG or not first & 0x80 or size > 125:
+            if opcode > _PONG or not first & 0x80 or second & 0x7F > 125:
                 raise Fault(PROTOCOL_ERROR, "Malformed control frame")
         elif opcode > _BINARY or (opcode == _CONTINUATION) != bool(self._kind):
             raise Fault(PROTOCOL_ERROR, "Unexpected frame")
-        elif len(self._fragments) + size > self._message_bytes_max:
-            raise Fault(TOO_BIG, f"Message is larger than {self._message_bytes_max} bytes")
 
     def _take(self, first: int, payload: bytes) -> Event | None:
         opcode = first & 0x0F

@@ -98,7 +98,7 @@ class RequestParser:
         if not self.head_done:
             if self.waiting_bytes > HEAD_BYTES_MAX:
                 self.rejection = _HEAD_TOO_LARGE
-        elif self.waiting_bytes > _CHUNKING_BYTES_MAX + _CHUNKING_FACTOR_MAX * self._body_bytes:
+        elif self.waiting_bytes > _CHUNKING_BYTES_MAX + _CHUNKING_FACTOR_MAX * len(self._body):
             self.rejection = Rejection(400, "Malformed HTTP request: too much chunk overhead.")
 
     # What httptools calls. An exception raised here reaches `feed` as HttpParserCallbackError.
@@ -113,8 +113,7 @@ class RequestParser:
         self._host = False
         self._expects = False
         self._to_websocket = False
-        self._body: list[bytes] = []
-        self._body_bytes = 0
+        self._body: bytes | bytearray = b""
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -161,9 +160,13 @@ class RequestParser:
 
     def on_body(self, body: bytes) -> None:
         self.awaits_continue = False
-        self._body.append(body)
-        self._body_bytes += len(body)
-        if self._body_bytes > self._body_bytes_max:
+        if not self._body:
+            self._body = body
+        else:  # joined at once: a list of tiny chunks would take forty times their size
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += body
+        if len(self._body) > self._body_bytes_max:
             self._reject_body()
 
     def on_message_complete(self) -> None:
@@ -174,13 +177,12 @@ class RequestParser:
         if target[:1] != b"/" and target != b"*":
             target = self._origin_form(target)
         path = target.decode("ascii")
-        body = self._body
         request = Request(
             parser.get_method().decode("ascii"),
             unquote(path) if "%" in path else path,
             query,
             self._headers,
-            body[0] if len(body) == 1 else b"".join(body),
+            bytes(self._body),
             self._peer,
             self._scheme,
         )
