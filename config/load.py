@@ -183,7 +183,7 @@ def _unusable(setting: Setting, found: _Found, error: Unreadable) -> str:
 
 def _warnings(variables: Mapping[str, str], settings: Settings) -> Iterator[str]:
     for name in sorted(name for name in variables if name.startswith("PREFECT_")):
-        if text := prefect.warning(name):
+        if text := prefect.warning(name, variables[name]):
             yield text
     if settings.api_auth_string is None and not _is_loopback(settings.host):
         yield (

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from lictor.config.values import FALSE, TRUE
+
 OTHER_DATABASE = (
     "{name} names a database of the Prefect server, which lictor does not use: it keeps its own "
     "SQLite file in its home. Unset {name} (and the other PREFECT_…DATABASE… variables) to start. "
@@ -75,6 +77,22 @@ ABSENT: Mapping[str, str] = {
 """Prefixes of names that lictor will honour once it has what they configure."""
 
 
+_STORED = "events and the task runs they tell of are stored in one transaction, always"
+FIXED: Mapping[str, tuple[bool, str]] = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": (True, _STORED),
+    "PREFECT_API_SERVICES_TASK_RUN_RECORDER_ENABLED": (True, _STORED),
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": (True, _STORED),
+    "PREFECT_API_SERVICES_EVENT_PERSISTER_ENABLED": (True, _STORED),
+    "PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED": (True, "events are always streamed"),
+    "PREFECT_API_EVENTS_STREAM_OUT_ENABLED": (True, "events are always streamed"),
+    "PREFECT_SERVER_SERVICES_EVENT_LOGGER_ENABLED": (False, "events are not printed"),
+    "PREFECT_API_SERVICES_EVENT_LOGGER_ENABLED": (False, "events are not printed"),
+    "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": (True, "the schema is always brought up to date"),
+    "PREFECT_API_DATABASE_MIGRATE_ON_START": (True, "the schema is always brought up to date"),
+}
+"""Switches that lictor does not have: what it always does, and why the other way is not taken."""
+
+
 def refused(names: Iterable[str]) -> str | None:
     """Why the start is refused because of one of `names`; None when it is not."""
     present = set(names)
@@ -84,10 +102,14 @@ def refused(names: Iterable[str]) -> str | None:
     return None
 
 
-def warning(name: str) -> str | None:
+def warning(name: str, text: str) -> str | None:
     """What the operator should know about the Prefect variable `name`; None for nothing."""
     if reason := DIFFERENT.get(name):
         return f"{name} changes nothing: {reason}."
+    if fixed := FIXED.get(name):
+        state, reason = fixed
+        agrees = text.strip().lower() in (TRUE if state else FALSE)
+        return None if agrees else f"{name}={text} changes nothing: {reason}."
     for prefix, reason in ABSENT.items():
         if name.startswith(prefix):
             return f"{name} has no effect: {reason}."

@@ -75,13 +75,14 @@ def serve(config: Path | None, **flags: str | None) -> None:
 def check(config: Path | None, **flags: str | None) -> None:
     """Print every setting in effect and where it is from; fail when they cannot be used."""
     loaded = _load(config, flags)
-    from lictor.daemon import home, report
+    from lictor.daemon import home, listen, report
 
     report.print_settings(loaded)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
     try:
         home.refuse_prefect(loaded.settings.home)
+        listen.check_tls(loaded.settings)
     except CannotStart as refusal:
         _complain([str(refusal)])
         sys.exit(refusal.code)

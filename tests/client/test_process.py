@@ -164,6 +164,15 @@ def test_check_fails_when_the_settings_cannot_be_used() -> None:
     assert len(ended.stderr.splitlines()) == 2
 
 
+def test_check_fails_where_serve_would_refuse_the_home_or_the_certificate(tmp_path: Path) -> None:
+    (tmp_path / "prefect.db").touch()
+    assert run("check", "--home", str(tmp_path)).returncode == 78
+    absent = str(tmp_path / "absent.pem")
+    ended = run("check", LICTOR_HOME=str(tmp_path / "home"), LICTOR_TLS_CERTIFICATE=absent)
+    assert ended.returncode == 78
+    assert absent in ended.stderr
+
+
 def test_version_and_settings_are_printed() -> None:
     assert run("version").stdout.startswith("lictor 0.")
     assert "## `drain_s`" in run("settings").stdout

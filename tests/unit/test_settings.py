@@ -239,10 +239,17 @@ def test_a_variable_that_promises_what_lictor_does_not_do_warns(name: str) -> No
     assert name in warning
 
 
+def test_a_switch_that_lictor_does_not_have_warns_only_when_it_asks_for_the_other_way() -> None:
+    name = "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED"
+    assert loaded({name: "True"}).warnings == []
+    (warning,) = loaded({name: "false"}).warnings
+    assert f"{name}=false changes nothing" in warning
+
+
 def test_no_honoured_variable_is_also_warned_about() -> None:
     for setting in declared():
         for name in setting.prefect:
-            assert prefect.warning(name) is None, name
+            assert prefect.warning(name, "false") is None, name
 
 
 def test_listening_on_the_network_without_a_password_warns() -> None:
