@@ -7,7 +7,7 @@ fails more than its budget allows is a bug like any other.
 
 Stopping closes the youngest core actor first and waits until it has drained, then the next: the
 edge stops taking requests while the journal still writes those in flight. One deadline is over all
-of it; what has not drained by then is cancelled.
+of it, `SETTLE_S` after `drain_s`; what has not drained by then is cancelled.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from lictor.actors.observe import observe
 
 _log = logging.getLogger("lictor.supervisor")
 
+SETTLE_S = 2.0
+"""Time after the drain: the edge cuts its last requests at `drain_s`, the rest still writes."""
 RIM_FAILURES_MAX = 5
 """Failures of one rim actor within `RIM_WINDOW_S` seconds that are still repaired in place."""
 RIM_WINDOW_S = 60.0
@@ -75,7 +77,7 @@ class Supervisor:
 
     async def drain(self) -> bool:
         """Stop all core actors, youngest first; whether they drained before the deadline."""
-        with trio.move_on_after(self._drain_s) as deadline:
+        with trio.move_on_after(self._drain_s + SETTLE_S) as deadline:
             for actor in reversed(self._cores):
                 actor.closing = True
                 actor.close()
