@@ -242,7 +242,7 @@ def _struct(walk: Validator, info: inspect.StructType, value: Any, loc: Loc) -> 
         bad = True
     if info.forbid_unknown_fields:
         known = {field.encode_name for field in info.fields} | {info.tag_field}
-        for name in value.keys() - known:
+        for name in (name for name in value if name not in known):
             walk.note(
                 "extra_forbidden", "Extra inputs are not permitted", (*loc, name), value[name]
             )
