@@ -24,7 +24,7 @@ import trio
 
 from lictor.actors.event_pages import Delivery, EventPages
 from lictor.actors.fanout import Fanout, Subscription
-from lictor.actors.journal import Journal
+from lictor.actors.journal import GroupFailed, Journal
 from lictor.actors.mailbox import Mailbox
 from lictor.actors.observe import observe
 from lictor.actors.readers import Readers
@@ -216,6 +216,9 @@ class EventHub:
                     await self._journal.write(attempt)
                 except Unavailable as refusal:
                     return refusal
+                except GroupFailed as failure:
+                    # Perhaps no fault of the event: its sender keeps it, and comes again.
+                    return Unavailable(str(failure), 5)
                 except Exception:
                     _logger.exception("The event %s could not be stored and recorded", event.id)
                 else:
