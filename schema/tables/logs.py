@@ -35,6 +35,7 @@ _ORDER = {
     "TIMESTAMP_DESC": "l.timestamp DESC, l.seq DESC",
 }
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = microseconds(datetime.min.replace(tzinfo=UTC))
 _LATEST = microseconds(datetime.max.replace(tzinfo=UTC))
 
@@ -141,10 +142,15 @@ def insert(tx: Tx, lines: list[LogCreate], mint: Mint) -> None:
 
 
 def _timestamp(moment: datetime) -> int:
-    """Microseconds since 1970, moved into the years 1 to 9999 where an offset has led outside."""
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(max(microseconds(moment), _EARLIEST), _LATEST)
+    """Microseconds since 1970, moved into the years 1 to 9999 where an offset has led outside.
+
+    Written out because it is a tenth of the cost of a line.
+    """
+    since = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - _EPOCH
+    found = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    if _EARLIEST <= found <= _LATEST:
+        return found
+    return min(max(found, _EARLIEST), _LATEST)
 
 
 def _without_nul(message: str) -> str:
