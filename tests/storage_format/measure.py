@@ -20,10 +20,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import apsw
+import msgspec
 
+from lictor.schema.backends.sqlite import SqliteTx, migrations
 from lictor.schema.events.codec import DICTIONARY
+from lictor.schema.events.event import Event
+from lictor.schema.tables import events as tables
 
 RUNS, TASKS, GROUP = 60, 10, 33
+EVENTS_MIGRATION = 3
 Json = dict[str, Any]
 Store = Callable[[apsw.Connection, Sequence[Json]], None]
 STEPS = (("PENDING", "Pending"), ("RUNNING", "Running"), ("COMPLETED", "Completed"))
@@ -59,9 +64,7 @@ def run_events(rng: random.Random, flow_id: str, start: datetime) -> Iterator[Js
             "task_inputs": {"x": []}, "run_count": 1, "flow_run_run_count": 1,
             "expected_start_time": stamp(start), "total_run_time": rng.random(),
         }  # fmt: skip
-        yield from transitions(
-            rng, "task-run", new_id(rng), related, start, {"task_run": task_run}
-        )
+        yield from transitions(rng, "task-run", new_id(rng), related, start, {"task_run": task_run})
 
 
 def stamp(moment: datetime) -> str:
@@ -217,6 +220,15 @@ def storing(
     return store
 
 
+def store_as_built(db: apsw.Connection, events: Sequence[Json]) -> None:
+    """What lictor does: B' through its own table functions and codec."""
+    tables.insert(SqliteTx(db), [msgspec.convert(event, Event) for event in events])
+
+
+def as_built() -> str:
+    return next(sql for number, sql in migrations() if number == EVENTS_MIGRATION)
+
+
 def same(value: Any) -> Any:
     return value
 
@@ -236,6 +248,7 @@ CANDIDATES: dict[str, tuple[str, Store]] = {
         interned("BLOB", "INTEGER"),
         storing(deflate, packed, microseconds),
     ),
+    "B' as built": (as_built(), store_as_built),
 }
 
 
