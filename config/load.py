@@ -20,6 +20,8 @@ from lictor.config.values import Unreadable, value
 
 SYSTEM_FILE = Path("/etc/lictor/lictor.toml")
 FILE_NAME = "lictor.toml"
+SHOWN_MAX = 200
+"""Characters of a wrong value that are repeated in its problem."""
 CONFIG_VARIABLE = "LICTOR_CONFIG"
 
 
@@ -67,8 +69,8 @@ def load(
     chosen: dict[str, Any] = {}
     origins: dict[str, str] = {}
     home = _home(flags, variables)
-    path = config or _file_of(variables)
-    file = _read_file(path, home, system_file, problems)
+    path = config or _file_of(variables, home, system_file)
+    file = _read_file(path, problems) if path is not None else {}
     for setting in declared():
         found = home if setting.name == "home" else _find(setting, flags, variables, file)
         origins[setting.name] = found.origin if found else "default"
@@ -96,9 +98,19 @@ def _home(flags: Mapping[str, str], variables: Mapping[str, str]) -> _Found | No
     return None
 
 
-def _file_of(variables: Mapping[str, str]) -> Path | None:
+def _file_of(variables: Mapping[str, str], home: _Found | None, system_file: Path) -> Path | None:
+    """The file named by the environment, else the first that is there of the home's and the
+    system's; None without one, and when the home is unusable, which is told elsewhere.
+    """
     named = variables.get(CONFIG_VARIABLE)
-    return Path(named).expanduser() if named else None
+    setting = next(each for each in declared() if each.name == "home")
+    try:
+        place: Path = value(setting, named or (home.raw if home else str(setting.default)))
+    except Unreadable:
+        return Path(named) if named else None
+    if named:
+        return place
+    return next((path for path in (place / FILE_NAME, system_file) if _is_there(path)), None)
 
 
 def _find(
@@ -123,15 +135,8 @@ def _translated(setting: Setting, name: str, text: str) -> str:
     return text
 
 
-def _read_file(
-    path: Path | None, home: _Found | None, system_file: Path, problems: list[str]
-) -> dict[str, _Found]:
-    """The settings of the file in effect, by name; its faults are added to `problems`."""
-    if path is None:
-        directory = Path(str(home.raw)).expanduser() if home else Settings().home
-        path = next((p for p in (directory / FILE_NAME, system_file) if _is_there(p)), None)
-    if path is None:
-        return {}
+def _read_file(path: Path, problems: list[str]) -> dict[str, _Found]:
+    """The settings in the file, by name; its faults are added to `problems`."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -150,7 +155,7 @@ def _is_there(path: Path) -> bool:
     """Whether `path` exists; what may not be looked at is there, and reading it says why not."""
     try:
         return path.exists()
-    except PermissionError:
+    except OSError:
         return True
 
 
@@ -177,7 +182,7 @@ def _did_you_mean(name: str, known: set[str], prefix: str = "") -> str:
 
 
 def _unusable(setting: Setting, found: _Found, error: Unreadable) -> str:
-    shown = "" if setting.secret else f" = {found.raw!s}"
+    shown = "" if setting.secret else f" = {str(found.raw)[:SHOWN_MAX]}"
     return f"{setting.name}{shown} (from {found.origin}): {error}."
 
 

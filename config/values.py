@@ -12,10 +12,14 @@ from lictor.config.declaration import Setting
 
 TRUE = frozenset({"true", "1", "yes", "on"})
 FALSE = frozenset({"false", "0", "no", "off"})
-_CLOCK = re.compile(r"(?:(\d+) days?,? )?(\d+):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
+_PLAIN = re.compile(r"-?[0-9]{1,15}(\.[0-9]{0,15})?|-?\.[0-9]{1,15}")
+_CLOCK = re.compile(
+    r"(?:([0-9]{1,9}) days?,? )?([0-9]{1,9}):([0-5]?[0-9]):([0-5]?[0-9](?:\.[0-9]{1,15})?)"
+)
+_AMOUNT = r"[0-9]{1,15}(?:\.[0-9]{1,15})?"
 _ISO = re.compile(
-    r"P(?:(?P<w>\d+(?:\.\d+)?)W)?(?:(?P<d>\d+(?:\.\d+)?)D)?"
-    r"(?:T(?:(?P<h>\d+(?:\.\d+)?)H)?(?:(?P<m>\d+(?:\.\d+)?)M)?(?:(?P<s>\d+(?:\.\d+)?)S)?)?"
+    rf"P(?:(?P<w>{_AMOUNT})W)?(?:(?P<d>{_AMOUNT})D)?"
+    rf"(?:T(?:(?P<h>{_AMOUNT})H)?(?:(?P<m>{_AMOUNT})M)?(?:(?P<s>{_AMOUNT})S)?)?"
 )
 _ISO_SECONDS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 
@@ -33,7 +37,7 @@ def seconds(text: str) -> float:
         Unreadable: none of the three forms.
     """
     text = text.strip()
-    if re.fullmatch(r"-?\d+(\.\d*)?|-?\.\d+", text):
+    if _PLAIN.fullmatch(text):
         return float(text)
     if match := _CLOCK.fullmatch(text):
         days, hours, minutes, rest = match.groups(default="0")
@@ -69,12 +73,22 @@ def _of_text(setting: Setting, text: str) -> object:
     if setting.type is bool:
         return _boolean(text)
     if setting.type is int:
-        return int(text) if re.fullmatch(r"[+-]?\d[\d_]*", text) else text
+        return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else text
     if setting.is_path:
-        return Path(text).expanduser()
+        return _path(text)
     if get_origin(setting.type) is Literal:
         return text.lower()
     return text
+
+
+def _path(text: str) -> Path:
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:
+        raise Unreadable(f"expected a path ({error})") from None
+    if "\0" in text or not text:
+        raise Unreadable("expected a path")
+    return path
 
 
 def _boolean(text: str) -> bool:

@@ -29,7 +29,7 @@ def listeners(settings: Settings) -> list[socket.socket]:
         for family, _, _, _, address in dict.fromkeys(found):
             chosen = opened[0].getsockname()[1] if opened else port
             opened.append(_listener(family, str(address[0]), chosen))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         for each in opened:
             each.close()
         raise CannotStart(Exit.PORT, _reason(error, host, port)) from error
@@ -79,9 +79,9 @@ def _listener(family: int, address: str, port: int) -> socket.socket:
     return each
 
 
-def _reason(error: OSError, host: str, port: int) -> str:
-    if isinstance(error, socket.gaierror):
-        return f"the host {host!r} is not an address: {error.strerror}. Choose another with --host."
+def _reason(error: OSError | UnicodeError, host: str, port: int) -> str:
+    if isinstance(error, (socket.gaierror, UnicodeError)):
+        return f"the host {host!r} is not an address: {error}. Choose another with --host."
     if error.errno == errno.EADDRINUSE:
         return (
             f"port {port} on {host} is taken by another program. Stop that, or choose another port "

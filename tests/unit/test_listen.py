@@ -38,6 +38,12 @@ def test_an_address_of_another_machine_is_refused() -> None:
     assert caught.value.code is Exit.PORT
 
 
+def test_what_is_no_address_is_refused() -> None:
+    with pytest.raises(CannotStart, match="is not an address") as caught:
+        listeners(Settings(host="x" * 100, port=0))
+    assert caught.value.code is Exit.PORT
+
+
 def test_every_address_is_told_to_this_machine_as_loopback() -> None:
     settings = Settings(host="0.0.0.0", port=0, api_base_path="/x")
     (listening,) = listeners(settings)
