@@ -57,8 +57,9 @@ $(PREFECT_VENV)/installed: .dev/prefect-overrides.txt | $(VENV)/installed-dev
 		--override .dev/prefect-overrides.txt "prefect==$(PREFECT_VERSION)"
 	@touch $@
 
+# uv writes no address of an index unless it is told to; tests/tidy checks that none is inside.
 LOCK = $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-	--generate-hashes --no-emit-index-url --no-annotate --no-header
+	--generate-hashes --no-annotate --no-header
 
 lock: $(VENV)/installed-dev
 	$(LOCK) --group build --output-file requirements.lock
