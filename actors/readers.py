@@ -77,8 +77,6 @@ class Readers:
             pass
         except apsw.Error as error:
             raise sqlite.as_unavailable(error) or error from error
-        finally:
-            self._loop.set_progress_handler(None)
         return await self.read_on_thread(query)
 
     async def read_on_thread(self, query: Query[T]) -> T:

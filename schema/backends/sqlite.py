@@ -316,12 +316,13 @@ def read(
     connection.set_progress_handler(
         lambda: time.monotonic() > deadline or is_abandoned(), PROGRESS_STEPS
     )
-    connection.execute("BEGIN")
     try:
+        connection.execute("BEGIN")
         return query(SqliteTx(connection))
     except apsw.InterruptError as error:
         raise QueryTooSlow from error
     finally:
+        connection.set_progress_handler(None)
         if not connection.getautocommit():
             connection.execute("ROLLBACK")
 
