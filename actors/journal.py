@@ -193,13 +193,9 @@ class Journal:
         tx = self._tx
         try:
             tx.begin()
-            if len(group) == 1:
-                self._run_alone(group[0])
-            else:
-                for pending in group:
-                    self._run_one(pending)
-            if group[0].error is None or len(group) > 1:
-                tx.commit()
+            for pending in group:
+                self._run_one(pending)
+            tx.commit()
         except apsw.Error as error:
             tx.rollback()
             observe("lictor.journal.group.refuse", jobs=len(group), error=str(error))
@@ -211,20 +207,8 @@ class Journal:
             raise
         return tx.published
 
-    def _run_alone(self, pending: _Pending) -> None:
-        """The only job of its group: to undo it is to undo the transaction."""
-        tx = self._tx
-        try:
-            pending.value = pending.job(tx)
-        except Exception as error:
-            pending.error = error
-            if tx.failure is None:
-                tx.rollback()
-        if tx.failure is not None:
-            raise tx.failure
-
     def _run_one(self, pending: _Pending) -> None:
-        """One job among others: a savepoint lets it be undone alone."""
+        """One job among others; undone alone, by its savepoint, when it fails."""
         tx, execute = self._tx, self._connection.execute
         kept = len(tx.published)
         execute("SAVEPOINT job")

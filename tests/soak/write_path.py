@@ -32,8 +32,8 @@ from lictor.schema.wire.states import SetState
 
 CLIENTS = 16
 REQUEST_S = 0.000_15
-ROUND_S = 2.0
-ROUNDS = 5
+ROUND_S = 1.5
+ROUNDS = 6
 RUNS = 64
 FLOW_ID = "0190a000-0000-7000-8000-000000000001"
 NOW = "2026-11-21T12:00:00.000000Z"
@@ -49,13 +49,6 @@ class CommitInThread(Journal):
         await self._executor.run(self._tx.commit)
         for pending in group:
             pending.done.set()
-
-
-class AlwaysSavepoints(Journal):
-    """A savepoint for a lonely job as well."""
-
-    def _run_alone(self, pending: _Pending) -> None:
-        self._run_one(pending)
 
 
 class NoSavepoints(Journal):
@@ -113,7 +106,6 @@ MODES = (
     Mode("checkpoints on the commit (1,000 pages)", passive_pages=10**9, autocheckpoint=1_000),
     Mode("no checkpoints at all", passive_pages=10**9),
     Mode("1 client, group in thread", clients=1),
-    Mode("1 client, a savepoint for it as well", AlwaysSavepoints, clients=1),
     Mode("1 client, SQL on loop, COMMIT in thread", CommitInThread, clients=1),
 )
 
