@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, quote
 import apsw
 
 from lictor.actors.ingress import csrf, openapi
-from lictor.actors.ingress.gate import Gate, Headers, overload, refusal
+from lictor.actors.ingress.gate import TEXT, Gate, Headers, overload, refusal
 from lictor.actors.ingress.http import Request, Response, encode
 from lictor.actors.ingress.operations import Call, Operation
 from lictor.actors.ingress.router import Router
@@ -33,6 +33,7 @@ OVERLOAD_RETRY_S = 1
 MAINTENANCE_RETRY_S = 2
 
 _NO_QUERY: Mapping[str, str] = MappingProxyType({})
+_DONE = Response(204)
 _NOT_FOUND = Response(404, b'{"detail":"Not Found"}')
 _NOT_ALLOWED = b'{"detail":"Method Not Allowed"}'
 _BUG = Response(500, b'{"exception_message":"Internal Server Error"}')
@@ -124,7 +125,7 @@ class Dispatcher:
             if isinstance(result, Response):
                 return result
             if endpoint.status == 204:
-                return Response(204, b"", b"")
+                return _DONE
             return Response(endpoint.status, encode(result))
         except Refused as error:
             return refusal(error)
@@ -146,7 +147,7 @@ class Dispatcher:
         location = f"{request.scheme}://{host}{quote(other)}".encode("latin-1", "replace")
         if request.query:
             location += b"?" + request.query
-        return Response(307, b"", b"", ((b"location", location),))
+        return Response(307, b"", TEXT, ((b"location", location),))
 
 
 def _query(raw: bytes) -> Mapping[str, str]:
