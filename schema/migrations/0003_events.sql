@@ -1,5 +1,5 @@
--- Events. Ids are 16 bytes, moments microseconds since 1970, bodies deflated, and what events of one
--- run repeat is stored once: docs/decisions/storage-format.md has the reasons and the figures.
+-- Events. Ids are 16 bytes, moments microseconds since 1970, bodies deflated; what events of a run
+-- repeat is stored once: docs/decisions/storage-format.md has the reasons and the figures.
 
 CREATE TABLE event_name (
     key INTEGER PRIMARY KEY,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lictor.schema.backends.sqlite import SqliteTx, open_writer
+from lictor.schema.mint import Mint
 
 
 @pytest.fixture
@@ -18,3 +20,9 @@ def tx(tmp_path: Path) -> Iterator[SqliteTx]:
     yield SqliteTx(connection)
     connection.execute("ROLLBACK")
     connection.close()
+
+
+@pytest.fixture
+def mint() -> Mint:
+    """A clock that stands still."""
+    return Mint(wall_ns=lambda: 1_800_000_000_000_000_000, random=random.Random(1))

@@ -158,8 +158,9 @@ def test_bodies_of_every_size_unpack_to_what_was_packed(size: int) -> None:
 
 def test_a_usual_body_is_stored_in_a_fraction_of_its_size() -> None:
     text = (
-        b'[{"prefect.resource.name":"work-1","prefect.run-count":"1","prefect.state-name":"Running",'
-        b'"prefect.state-type":"RUNNING","prefect.orchestration":"client"},{"intended":{"from":'
+        b'[{"prefect.resource.name":"work-1","prefect.run-count":"1",'
+        b'"prefect.state-name":"Running","prefect.state-type":"RUNNING",'
+        b'"prefect.orchestration":"client"},{"intended":{"from":'
         b'"PENDING","to":"RUNNING"},"task_run":{"task_key":"work","dynamic_key":"1","tags":[]}}]'
     )
     assert len(codec.pack(text)) < len(text) / 3
