@@ -99,6 +99,12 @@ async def test_a_body_over_the_limit_is_a_413_that_names_it(serving: Serving) ->
         await alive(edge)
 
 
+async def test_a_peer_that_is_still_sending_can_read_why_it_is_refused(serving: Serving) -> None:
+    async with serving() as edge, edge.peer() as peer:
+        await peer.send(post(b"x" * 20_000_000))  # fails if the server just closes
+        assert (await peer.answer()).status == 413
+
+
 async def test_a_refused_body_is_not_asked_for(serving: Serving) -> None:
     async with serving() as edge, edge.peer() as peer:
         data = get("/api/x", "Content-Length: 100001", "Expect: 100-continue", method="POST")

@@ -231,7 +231,9 @@ async def test_a_handler_ends_its_socket_with_the_right_code(
 
 
 @pytest.mark.parametrize("before", FALLBACK, ids=["first", "later"])
-async def test_a_stop_closes_sockets_with_1012(serving: Serving, before: bytes) -> None:
+async def test_a_stop_closes_sockets_with_1012(
+    serving: Serving, mock_clock: trio.testing.MockClock, before: bytes
+) -> None:
     recorder = Recorder()
     async with (
         serving(sockets={"/s": recorder}) as edge,
@@ -243,7 +245,7 @@ async def test_a_stop_closes_sockets_with_1012(serving: Serving, before: bytes) 
         edge.shutdown.set()
         assert (await peer.closed())[0] == 1012
         await peer.peer.stream.aclose()
-        await edge.ended.wait()
+        await pass_time(mock_clock, edge.ended.is_set, 3)
 
 
 BREACHES = {
