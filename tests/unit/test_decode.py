@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, inspect
 
 from lictor.schema.errors import BadRequest, InvalidRequest
 from lictor.schema.wire.coerce import Fault
-from lictor.schema.wire.decode import ECHO_BYTES_MAX, BodyDecoder, query
+from lictor.schema.wire.decode import ECHO_BYTES_MAX, BodyDecoder
 from lictor.schema.wire.validate import BAD, ERRORS_MAX, Validator
 
 ID = UUID("0188a000-0000-7000-8000-0000000000ab")
@@ -299,32 +298,6 @@ def test_the_number_of_errors_is_bounded() -> None:
     assert len(places(decode, raw)) == ERRORS_MAX
     raw = msgspec.json.encode({"name": "x", "value": [[]] * (ERRORS_MAX + 50)})
     assert len(places(decode, raw)) == ERRORS_MAX
-
-
-def call(**parameters: str) -> Any:
-    return SimpleNamespace(query=parameters)
-
-
-def test_a_query_parameter_is_made_its_type() -> None:
-    assert query(call(limit="5"), "limit", int) == 5
-    assert query(call(on="yes"), "on", bool, False) is True
-    assert query(call(id=str(ID)), "id", UUID) == ID
-
-
-def test_a_query_parameter_may_have_a_default() -> None:
-    assert query(call(), "limit", int, 7) == 7
-
-
-@pytest.mark.parametrize(
-    ("parameters", "type"),
-    [({}, "missing"), ({"limit": "x"}, "int_parsing"), ({"limit": ""}, "int_parsing")],
-)
-def test_a_wrong_query_parameter_is_named(parameters: dict[str, str], type: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        query(call(**parameters), "limit", int)
-    assert [(error.type, error.loc) for error in caught.value.errors] == [
-        (type, ("query", "limit"))
-    ]
 
 
 scalars: st.SearchStrategy[Any] = (
