@@ -16,6 +16,7 @@ from lictor.schema.wire.filters import (
 )
 from lictor.schema.wire.history import HistoryInterval
 from lictor.schema.wire.task_runs import TaskRun
+from lictor.schema.wire.ui import listed
 
 
 async def read_many(call: Call[TaskRunSearch]) -> Response:
@@ -32,7 +33,7 @@ async def read_many(call: Call[TaskRunSearch]) -> Response:
 
 
 async def paginate(call: Call[TaskRunPages]) -> Response:
-    """The task runs that match, a page of them, and how many there are."""
+    """The task runs that match, a page of them in the shorter form, and how many there are."""
     body, services = call.body, call.services
     filters, sort = filters_of(body), body.sort or "ID_DESC"
     limit, page = limit_of(body.limit, services.settings), body.page or 1
@@ -40,7 +41,7 @@ async def paginate(call: Call[TaskRunPages]) -> Response:
     now = parse(services.mint.now())
 
     def query(tx: ReadTx) -> bytes:
-        runs = search.task_runs(tx, filters, sort, limit, offset, now)
+        runs = [listed(run) for run in search.task_runs(tx, filters, sort, limit, offset, now)]
         return encode(paged(runs, search.count_task_runs(tx, filters), limit, page))
 
     return Response(200, await services.readers.read(query))
