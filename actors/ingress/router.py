@@ -8,7 +8,7 @@ Source: Starlette's routing and its path convertors, as the Prefect server uses 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -52,6 +52,7 @@ class Router(Generic[R]):
         self._below = prefix + "/"
         self._fixed: dict[str, dict[str, R]] = {}
         self._root: _Node[R] = _Node()
+        methods: set[str] = set()
         for method, path, route in routes:
             node = self._root
             for segment in path[1:].split("/"):
@@ -59,28 +60,23 @@ class Router(Generic[R]):
             if method in node.routes:
                 raise ValueError(f"two routes answer {method} {path}")
             node.routes[method] = route
+            methods.add(method)
             if "{" not in path:
                 self._fixed.setdefault(prefix + path, {})[method] = route
+        self._methods = sorted(methods)
 
     def find(self, method: str, path: str) -> tuple[R, tuple[str, ...]] | None:
         """The route and its parameters in order; None when no route has both path and method."""
         fixed = self._fixed.get(path)
         if fixed is not None and (route := fixed.get(method)) is not None:
             return route, ()
-        for node, params in self._ends(path):
-            if (route := node.routes.get(method)) is not None:
-                return route, params
-        return None
+        if not path.startswith(self._below):
+            return None
+        return _find(self._root, path[len(self._below) :].split("/"), 0, (), method)
 
     def allowed(self, path: str) -> list[str]:
         """The methods that `path` knows; empty when it is no path at all."""
-        return sorted({method for node, _ in self._ends(path) for method in node.routes})
-
-    def _ends(self, path: str) -> Iterator[tuple[_Node[R], tuple[str, ...]]]:
-        """Every node that `path` leads to, the most exact first."""
-        if path.startswith(self._below):
-            segments = path[len(self._below) :].split("/")
-            yield from _walk(self._root, segments, 0, ())
+        return [method for method in self._methods if self.find(method, path) is not None]
 
 
 def _child(node: _Node[R], segment: str) -> _Node[R]:
@@ -99,17 +95,22 @@ def _child(node: _Node[R], segment: str) -> _Node[R]:
     return node.free
 
 
-def _walk(
-    node: _Node[R], segments: list[str], depth: int, params: tuple[str, ...]
-) -> Iterator[tuple[_Node[R], tuple[str, ...]]]:
+def _find(
+    node: _Node[R], segments: list[str], depth: int, params: tuple[str, ...], method: str
+) -> tuple[R, tuple[str, ...]] | None:
+    """The most exact route below `node` that has the method."""
     if depth == len(segments):
-        if node.routes:
-            yield node, params
-        return
+        route = node.routes.get(method)
+        return None if route is None else (route, params)
     segment = segments[depth]
+    depth += 1
+    found = None
     if (child := node.fixed.get(segment)) is not None:
-        yield from _walk(child, segments, depth + 1, params)
-    if node.uuid is not None and (canonical := canonical_uuid(segment)) is not None:
-        yield from _walk(node.uuid, segments, depth + 1, (*params, canonical))
-    if node.free is not None and segment:
-        yield from _walk(node.free, segments, depth + 1, (*params, segment))
+        found = _find(child, segments, depth, params, method)
+    if found is None and node.uuid is not None:
+        canonical = canonical_uuid(segment)
+        if canonical is not None:
+            found = _find(node.uuid, segments, depth, (*params, canonical), method)
+    if found is None and node.free is not None and segment:
+        found = _find(node.free, segments, depth, (*params, segment), method)
+    return found
