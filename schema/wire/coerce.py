@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -41,6 +41,11 @@ _MOMENT = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
     r"(?:[Tt _](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
     r"(?:([Zz])|([+\-\u2212])(\d\d):?(\d\d))?)?",
+    re.ASCII,
+)
+_RARE_MOMENT = re.compile(
+    r"(\d{4})(?:-(\d\d)|([-/]?)(\d\d)\3(\d\d)|-?W(\d\d)(?:-?(\d))?|-?(\d{3}))"
+    r"(?:[T ](\d\d(?::\d\d(?::\d\d(?:[.,]\d+)?)?|\d\d\d\d)?(?:Z|[+-]\d\d(?::?\d\d)?)?))?",
     re.ASCII,
 )
 _UNIX = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
@@ -153,7 +158,8 @@ def uuid(value: Any) -> UUID:
 def moment(value: Any) -> datetime:
     """From ISO 8601 in its many forms, a date alone, or a Unix time in seconds or milliseconds.
 
-    Text without an offset gives a naive moment, as the fast decoder does; it means UTC.
+    Text without an offset gives a naive moment, as the fast decoder does; it means UTC. The word
+    `now` is the moment at which it is read: the one value that needs a clock.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise Fault("Input should be a valid datetime", "datetime_type")
@@ -161,14 +167,12 @@ def moment(value: Any) -> datetime:
         return _from_unix(float(value) if abs(value) < 1e300 else math.inf)
     if _UNIX.fullmatch(value):
         return _from_unix(float(value))
-    match = _MOMENT.fullmatch(value)
-    if match is None:
-        raise Fault(
-            "Input should be a valid datetime or date, invalid format", "datetime_from_date_parsing"
-        )
+    if value == "now":
+        return datetime.now(UTC)
     try:
-        return _from_parts(match)
-    except ValueError as error:
+        match = _MOMENT.fullmatch(value)
+        return _from_parts(match) if match is not None else _from_rare(value)
+    except (ValueError, OverflowError) as error:
         raise Fault(
             f"Input should be a valid datetime or date, {error}", "datetime_from_date_parsing"
         ) from None
@@ -186,6 +190,27 @@ def _from_parts(match: re.Match[str]) -> datetime:
         offset = timedelta(hours=offset_hours, minutes=offset_minutes)
         zone = timezone(offset if match[9] == "+" else -offset)
     return datetime(year, month, day, hour, minute, second, microsecond, zone)
+
+
+def _from_rare(value: str) -> datetime:
+    """A moment by month, week or day of the year, in ISO's basic form, or with slashes.
+
+    Raises:
+        ValueError: it is none, or a part is out of range.
+    """
+    match = _RARE_MOMENT.fullmatch(value)
+    if match is None:
+        raise ValueError("invalid format")
+    year, time = int(match[1]), match[9]
+    if match[6]:
+        day = date.fromisocalendar(year, int(match[6]), int(match[7] or 1))
+    elif match[8]:
+        day = date(year, 1, 1) + timedelta(days=int(match[8]) - 1)
+        if day.year != year:
+            raise ValueError("day is outside the year")
+    else:
+        day = date(year, int(match[2] or match[4]), int(match[5] or 1))
+    return datetime.fromisoformat(day.isoformat() if time is None else f"{day}T{time}")
 
 
 def _from_unix(number_of: float) -> datetime:

@@ -160,6 +160,16 @@ def test_an_id_is_text(value: Any) -> None:
         ("2035-12-31T19:00:00−05:00", MOMENT.replace(tzinfo=UTC)),
         ("2036-01-01T00:00:00.1234567Z", MOMENT.replace(microsecond=123456, tzinfo=UTC)),
         ("2036-01-01T00:00:00,5Z", MOMENT.replace(microsecond=500000, tzinfo=UTC)),
+        ("2036-01-01T00", MOMENT),
+        ("2036-01-01T00:00:00+00", MOMENT.replace(tzinfo=UTC)),
+        ("20360101T000000Z", MOMENT.replace(tzinfo=UTC)),
+        ("20360101T00", MOMENT),
+        ("2036-01", MOMENT),
+        ("2036/01/01", MOMENT),
+        ("2036-001", MOMENT),
+        ("2036-366", datetime(2036, 12, 31)),
+        ("2036-W01", datetime(2035, 12, 31)),
+        ("2036-W01-2T10:00", datetime(2036, 1, 1, 10)),
         (2082758400, MOMENT.replace(tzinfo=UTC)),
         ("2082758400", MOMENT.replace(tzinfo=UTC)),
         (2082758400000, MOMENT.replace(tzinfo=UTC)),
@@ -173,6 +183,11 @@ def test_a_moment_may_be_spelled_as(value: Any, moment: datetime) -> None:
     found = coerce.moment(value)
     assert found == moment
     assert (found.tzinfo is None) == (moment.tzinfo is None)
+
+
+def test_now_is_the_moment_it_is_read() -> None:
+    before = datetime.now(UTC)
+    assert before <= coerce.moment("now") <= datetime.now(UTC)
 
 
 def test_an_offset_is_kept() -> None:
@@ -191,7 +206,15 @@ def test_an_offset_is_kept() -> None:
         "2036-01-01T24:00:00",
         "2036-1-1",
         "2036-01-01T00:00:60Z",
-        "2036-01-01T10",
+        "2036-01-01x10",
+        "2036-01-01T24",
+        "2036-000",
+        "2035-366",
+        "2036-W54",
+        "9999-999",
+        "2036-13",
+        "2036-01/01",
+        "NOW",
         "2036-01-01T00:00:00.Z",
         "1e9",
         "1_000",
@@ -200,7 +223,7 @@ def test_an_offset_is_kept() -> None:
         " 2036-01-01T00:00:00Z",
         "0000-01-01",
         "2036-01-01\n",
-        "2036-01-01T00:00:00+00",
+        "2036-01-01T00:00:00+0",
     ],
 )
 def test_a_moment_is_not(value: str) -> None:
