@@ -14,7 +14,7 @@ from typing import get_type_hints
 
 import msgspec
 
-from lictor.schema.filters.clauses import FALSE, TRUE, Clause, all_of, any_of, is_in
+from lictor.schema.filters.clauses import FALSE, TRUE, Clause, all_of, any_of, is_in, is_null
 from lictor.schema.filters.criteria import Criteria, CriteriaOp
 from lictor.schema.filters.targets import Ignored, Target
 
@@ -37,8 +37,8 @@ class Join(msgspec.Struct, frozen=True):
 
     `table` is theirs, with its alias; None while the database has no such table. `children` hang on
     the related row, so that a filter on them asks about the same related row. `small`: the table is
-    short, and its matches are best gathered first. `enforced`: `outer` is never null and its row
-    always exists.
+    short, and its matches are best gathered first. `enforced`: a foreign key sees to it that the
+    row of a set `outer` exists. `required`: `outer` is never null.
     """
 
     kind: str
@@ -48,6 +48,7 @@ class Join(msgspec.Struct, frozen=True):
     children: tuple[Join, ...] = ()
     small: bool = False
     enforced: bool = False
+    required: bool = False
 
 
 def condition(kind: str, joins: Iterable[Join], filters: Filters) -> Clause:
@@ -111,7 +112,7 @@ def _related(join: Join, filters: Filters) -> Clause:
     if inner == FALSE or join.table is None:
         return FALSE
     if join.enforced and inner == TRUE:
-        return TRUE
+        return TRUE if join.required else is_null(join.outer, False)
     if join.enforced and not asked and (ids := only_ids(own)) is not None:
         return is_in(join.outer, ids)
     where = "" if inner == TRUE else f" AND {inner.sql}"

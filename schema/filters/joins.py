@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from lictor.schema.filters.engine import Join
 
-_FLOW_OF_RUN = Join("flows", "flow f", "fr.flow_id", "f.id", small=True, enforced=True)
+_FLOW_OF_RUN = Join(
+    "flows", "flow f", "fr.flow_id", "f.id", small=True, enforced=True, required=True
+)
 _DEPLOYMENT_OF_RUN = Join("deployments", None, "fr.deployment_id", "d.id", small=True)
 _POOL_OF_QUEUE = Join("work_pools", None, "wq.work_pool_id", "wp.id", small=True)
 _QUEUE_OF_RUN = Join(
@@ -25,6 +27,7 @@ OF_TASK_RUNS = (
         "tr.flow_run_id",
         "fr.id",
         (_FLOW_OF_RUN, _DEPLOYMENT_OF_RUN, _QUEUE_OF_RUN),
+        enforced=True,
     ),
 )
 

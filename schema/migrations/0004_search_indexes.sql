@@ -99,3 +99,6 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('task_run', 'task_run_by_state_and_start', '10000000 3000000 2'),
     ('task_run', 'task_run_by_expected_start', '10000000 2'),
     ('task_run_tag', 'task_run_tag', '2000000 500000 1');
+
+-- Once more, so that this connection reads what was written.
+ANALYZE sqlite_schema;

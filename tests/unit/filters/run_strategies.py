@@ -89,7 +89,8 @@ def criteria(op: bool = False, **operators: Any) -> Any:
 
 
 def some(values: Any) -> Any:
-    return st.lists(st.sampled_from(values), max_size=3) | st.sampled_from(values).map(lambda v: [v])
+    one = st.sampled_from(values)
+    return st.lists(one, max_size=3) | one.map(lambda value: [value])
 
 
 LIKE = st.sampled_from(("a", "ALPHA", "b_ta", "%", "_", "", "ta", "Ä"))
