@@ -97,9 +97,7 @@ def _related(tx: Tx, run: FlowRunRecord, surroundings: Surroundings) -> list[Res
     if run.parent_task_run_id is not None:
         parent = tx.one("SELECT name, tags FROM task_run WHERE id = ?", (run.parent_task_run_id,))
         if parent is not None:
-            related.append(
-                _resource("task-run", run.parent_task_run_id, "task-run", parent[0])
-            )
+            related.append(_resource("task-run", run.parent_task_run_id, "task-run", parent[0]))
             tags.update(_decode_tags(parent[1]))
     related += [
         {"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"}

@@ -78,31 +78,69 @@ def create(
         ),
         empirical_policy=body.empirical_policy.with_deprecated_fields(),
     )
-    tags = encode_text(body.tags).decode()
-    surroundings = Surroundings(flow[0], flow[1], tags, created_by)
-    proposed = proposals.state(body.state or PENDING, mint)
     transition = engine.begin(
         policies.FLOW_MINIMAL,
-        engine.FlowTransition(run, None, proposed, FlowStore(tx, run), mint, settings),
+        engine.FlowTransition(
+            run,
+            None,
+            proposals.state(body.state or PENDING, mint),
+            FlowStore(tx, run),
+            mint,
+            settings,
+        ),
     )
     state = transition.proposed
     assert state is not None, "the first state of a run is never refused"
-    row = table.NewFlowRun(
-        run.id, now, now, run.name, flow_id, run.deployment_id, body.work_queue_name,
-        body.flow_version, parameters, body.idempotency_key, encode_text(body.context).decode(),
-        encode_text(run.empirical_policy).decode(), tags,
-        _labels(flow[2], flow_id, body.labels), run.parent_task_run_id,
-        None if body.infrastructure_document_id is None else str(body.infrastructure_document_id),
-        "{}" if body.job_variables is None else encode_text(body.job_variables).decode(),
-        created_by, state.id, state.type, state.name, state.timestamp, run.run_count,
-        run.expected_start_time, run.next_scheduled_start_time, run.start_time, run.end_time,
-        run.total_run_time,
-    )  # fmt: skip
+    run.state_id = state.id
+    row = _new_row(run, body, parameters, _labels(flow[2], flow_id, body.labels), created_by, now)
     table.insert(tx, row, body.tags)
     details = _write_state(tx, mint, run.id, state)
-    _conclude(tx, transition, surroundings)
+    _conclude(tx, transition, Surroundings(flow[0], flow[1], row.tags, created_by))
     data = None if state.data is None else encode_text(state.data).decode()
     return table.to_wire(table.new_row(row, state.message, details, data), parse(now)), True
+
+
+def _new_row(
+    run: FlowRunRecord,
+    body: FlowRunCreate,
+    parameters: str,
+    labels: str,
+    created_by: str | None,
+    now: Timestamp,
+) -> table.NewFlowRun:
+    """The row of a run whose first state has been decided."""
+    infrastructure = body.infrastructure_document_id
+    job_variables = body.job_variables
+    return table.NewFlowRun(
+        id=run.id,
+        created=now,
+        updated=now,
+        name=run.name,
+        flow_id=run.flow_id,
+        deployment_id=run.deployment_id,
+        work_queue_name=body.work_queue_name,
+        flow_version=body.flow_version,
+        parameters=parameters,
+        idempotency_key=body.idempotency_key,
+        context=encode_text(body.context).decode(),
+        empirical_policy=encode_text(run.empirical_policy).decode(),
+        tags=encode_text(body.tags).decode(),
+        labels=labels,
+        parent_task_run_id=run.parent_task_run_id,
+        infrastructure_document_id=None if infrastructure is None else str(infrastructure),
+        job_variables="{}" if job_variables is None else encode_text(job_variables).decode(),
+        created_by=created_by,
+        state_id=run.state_id,
+        state_type=run.state_type,
+        state_name=run.state_name,
+        state_timestamp=run.state_timestamp,
+        run_count=run.run_count,
+        expected_start_time=run.expected_start_time,
+        next_scheduled_start_time=run.next_scheduled_start_time,
+        start_time=run.start_time,
+        end_time=run.end_time,
+        total_run_time=run.total_run_time,
+    )
 
 
 def set_state(
@@ -296,4 +334,3 @@ def _sized_parameters(parameters: dict[str, Any], settings: Settings) -> str:
         message = f"Value error, the parameters take {len(encoded)} bytes; the limit is {limit}."
         raise InvalidRequest([FieldError("value_error", ("body", "parameters"), message)])
     return encoded.decode()
-

@@ -24,16 +24,14 @@ from lictor.schema.tables import logs, state_rows
 from lictor.schema.tables import task_runs as table
 from lictor.schema.tables.runs import decode_task_run_policy, encode_text
 from lictor.schema.times import Timestamp, parse, text
-from lictor.schema.wire.flow_runs import OrchestrationResult
+from lictor.schema.wire.flow_runs import Labels, OrchestrationResult
 from lictor.schema.wire.states import SetState, SparseStateDetails, StateBody
 from lictor.schema.wire.task_runs import TaskRun, TaskRunCreate, TaskRunUpdate
 
 PENDING = StateBody(type="PENDING")
 
 
-def create(
-    tx: Tx, body: TaskRunCreate, mint: Mint, settings: Settings
-) -> tuple[TaskRun, bool]:
+def create(tx: Tx, body: TaskRunCreate, mint: Mint, settings: Settings) -> tuple[TaskRun, bool]:
     """A new task run in its first state, or the one with the same keys, unchanged (False).
 
     Raises:
@@ -46,13 +44,6 @@ def create(
     existing = table.read_by_keys(tx, flow_run_id, body.task_key, body.dynamic_key, parse(now))
     if existing is not None:
         return existing, False
-    labels = dict(body.labels or {})
-    if flow_run_id is not None:
-        row = tx.one("SELECT labels FROM flow_run WHERE id = ?", (flow_run_id,))
-        if row is None:
-            raise IntegrityConflict(f"there is no flow run {flow_run_id}")
-        inherited = proposals.decode_labels(row[0])
-        labels = {**inherited, "prefect.flow-run.id": flow_run_id, **labels}
     id_ = mint.id() if body.id is None else str(body.id)
     if body.id is not None and tx.one("SELECT 1 FROM task_run WHERE id = ?", (id_,)):
         raise IntegrityConflict(f"task run {id_} exists under other keys")
@@ -64,24 +55,50 @@ def create(
         tags=tuple(body.tags),
         empirical_policy=body.empirical_policy.with_deprecated_fields(),
     )
-    row_ = table.NewTaskRun(
-        id_, now, now, run.name, flow_run_id, body.task_key, body.dynamic_key, body.cache_key,
-        None if body.cache_expiration is None else text(body.cache_expiration),
-        body.task_version, encode_text(run.empirical_policy).decode(),
-        encode_text(body.tags).decode(), encode_text(labels).decode(),
-        encode_text(body.task_inputs).decode(),
-    )  # fmt: skip
-    table.insert(tx, row_, body.tags)
+    labels = _labels(tx, flow_run_id, body.labels or {})
+    expiration = body.cache_expiration
+    row = table.NewTaskRun(
+        id=id_,
+        created=now,
+        updated=now,
+        name=run.name,
+        flow_run_id=flow_run_id,
+        task_key=body.task_key,
+        dynamic_key=body.dynamic_key,
+        cache_key=body.cache_key,
+        cache_expiration=None if expiration is None else text(expiration),
+        task_version=body.task_version,
+        empirical_policy=encode_text(run.empirical_policy).decode(),
+        tags=encode_text(body.tags).decode(),
+        labels=encode_text(labels).decode(),
+        task_inputs=encode_text(body.task_inputs).decode(),
+    )
+    table.insert(tx, row, body.tags)
     proposed = proposals.state(body.state or PENDING, mint)
-    store = TaskStore(tx, run)
+    policy = policies.TASK_BACKGROUND if proposed.details.deferred else policies.TASK_MINIMAL
     transit(
         tx,
-        policies.TASK_BACKGROUND if proposed.details.deferred else policies.TASK_MINIMAL,
-        engine.TaskTransition(run, None, proposed, store, mint, settings),
+        policy,
+        engine.TaskTransition(run, None, proposed, TaskStore(tx, run), mint, settings),
     )
     created = table.read(tx, id_, parse(mint.now()))
     assert created is not None
     return created, True
+
+
+def _labels(tx: Tx, flow_run_id: str | None, given: Labels) -> Labels:
+    """The labels of a new task run: those of its flow run, that run's id, the given ones.
+
+    Raises:
+        IntegrityConflict: the flow run does not exist.
+    """
+    if flow_run_id is None:
+        return given
+    row = tx.one("SELECT labels FROM flow_run WHERE id = ?", (flow_run_id,))
+    if row is None:
+        raise IntegrityConflict(f"there is no flow run {flow_run_id}")
+    inherited = proposals.decode_labels(row[0])
+    return {**inherited, "prefect.flow-run.id": flow_run_id, **given}
 
 
 def set_state(

@@ -49,7 +49,9 @@ class BulkDeleted(msgspec.Struct):
 async def bulk_set_state(call: Call[BulkSetState]) -> BulkSetStateResults:
     """Propose one state to every run the filter matches, each in a transaction of its own."""
     services, body = call.services, call.body
-    ids = await services.readers.read(partial(bulk.matching_ids, criteria=body.flow_runs, limit=body.limit))
+    ids = await services.readers.read(
+        partial(bulk.matching_ids, criteria=body.flow_runs, limit=body.limit)
+    )
     results = [
         await services.orchestrator.command(
             partial(
@@ -68,7 +70,9 @@ async def bulk_set_state(call: Call[BulkSetState]) -> BulkSetStateResults:
 async def bulk_delete(call: Call[BulkDelete]) -> BulkDeleted:
     """Delete every run the filter matches."""
     services, body = call.services, call.body
-    ids = await services.readers.read(partial(bulk.matching_ids, criteria=body.flow_runs, limit=body.limit))
+    ids = await services.readers.read(
+        partial(bulk.matching_ids, criteria=body.flow_runs, limit=body.limit)
+    )
     deleted = [
         id_
         for id_ in ids

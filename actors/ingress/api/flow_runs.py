@@ -107,9 +107,7 @@ def created_by(request: Request) -> str | None:
         display_value = base64.b64decode(name).decode("utf-8")
     except (ValueError, binascii.Error):
         return None
-    return encode(
-        {"id": creator, "type": "AUTOMATION", "display_value": display_value}
-    ).decode()
+    return encode({"id": creator, "type": "AUTOMATION", "display_value": display_value}).decode()
 
 
 OPERATIONS = (

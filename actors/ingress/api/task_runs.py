@@ -21,9 +21,7 @@ from lictor.schema.wire.task_runs import TaskRun, TaskRunCreate, TaskRunUpdate
 async def create(call: Call[TaskRunCreate]) -> Response:
     """Create a task run, or answer the one that has the same keys."""
     services = call.services
-    job = partial(
-        task_runs.create, body=call.body, mint=services.mint, settings=services.settings
-    )
+    job = partial(task_runs.create, body=call.body, mint=services.mint, settings=services.settings)
     run, is_new = await services.orchestrator.command(job)
     return Response(201 if is_new else 200, encode(run))
 
