@@ -51,7 +51,8 @@ class BodyDecoder(Generic[T]):
             BadRequest: the bytes are not text, or nested too deeply.
         """
         try:
-            return self._fast(raw or b"{}" if self._embedded else raw)  # type: ignore[no-any-return]
+            given: T = self._fast(raw or b"{}" if self._embedded else raw)
+            return given
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._collect(raw)
 
