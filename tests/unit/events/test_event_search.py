@@ -227,6 +227,16 @@ def test_pages_stay_the_same_while_events_arrive(tx: SqliteTx) -> None:
     ]
 
 
+def test_an_event_that_names_a_resource_twice_is_one_event(tx: SqliteTx) -> None:
+    twice = [{"prefect.resource.id": "r.1", "prefect.resource.role": role} for role in ROLES]
+    events.insert(tx, [event(1, related=twice), event(2, related=twice), event(3)])
+    for part in ("any_resource", "related"):
+        made = msgspec.convert({part: {"id": ["r.1"]}}, EventFilter)
+        page = read_page(tx, made, interval(made, NOW), 2)
+        assert [item.id for item in page.events] == [event(2).id, event(1).id]
+        assert page.total == 2
+
+
 def test_a_search_can_end_at_a_place_in_commit_order(tx: SqliteTx) -> None:
     events.insert(tx, [event(1), event(2)])
     seq = events.newest_seq(tx)
