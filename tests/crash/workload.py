@@ -248,23 +248,23 @@ PRESENT = {
     "event": "SELECT lower(hex(id)) FROM event",
     "line": "SELECT message FROM log",
 }
-_EVENT_OF_STATE = "unhex(replace(s.id, '-', ''))"
+_EVENTS_OF_STATES = "(SELECT unhex(replace(id, '-', '')) FROM flow_run_state)"
 HALF_THERE = {
     "SELECT r.id FROM flow_run r LEFT JOIN flow_run_state s"
     " ON s.id = r.state_id AND s.flow_run_id = r.id AND s.type = r.state_type"
     " WHERE s.id IS NULL": "runs without their state",
-    "SELECT s.id FROM flow_run_state s WHERE NOT EXISTS"
-    f" (SELECT 1 FROM event e WHERE e.id = {_EVENT_OF_STATE})": "states without their event",
+    "SELECT s.id FROM flow_run_state s WHERE unhex(replace(s.id, '-', ''))"
+    " NOT IN (SELECT id FROM event)": "states without their event",
     "SELECT hex(e.id) FROM event e JOIN event_name n ON n.key = e.name"
-    " WHERE n.name LIKE 'prefect.flow-run.%' AND NOT EXISTS"
-    f" (SELECT 1 FROM flow_run_state s WHERE {_EVENT_OF_STATE} = e.id)": "events without a state",
-    "SELECT r.id FROM flow_run r WHERE (SELECT count(*) FROM flow_run_tag t WHERE t.seq = r.seq)"
-    " <> 2": "runs without their tags",
+    " WHERE n.name LIKE 'prefect.flow-run.%'"
+    f" AND e.id NOT IN {_EVENTS_OF_STATES}": "events without a state",
+    "SELECT id FROM flow_run WHERE seq NOT IN"
+    " (SELECT seq FROM flow_run_tag GROUP BY seq HAVING count(*) = 2)": "runs without their tags",
     "SELECT max(s.timestamp) AS newest, r.state_timestamp, r.id FROM flow_run r"
     " JOIN flow_run_state s ON s.flow_run_id = r.id GROUP BY r.id"
     " HAVING newest <> r.state_timestamp": "states newer than their run",
-    "SELECT hex(e.id) FROM event e WHERE NOT EXISTS"
-    " (SELECT 1 FROM event_involved i WHERE i.seq = e.seq)": "events that no resource knows",
+    "SELECT hex(id) FROM event WHERE seq NOT IN"
+    " (SELECT seq FROM event_involved)": "events that no resource knows",
     "SELECT t.id FROM task_run t LEFT JOIN task_run_state s"
     " ON s.id = t.state_id AND s.task_run_id = t.id WHERE s.id IS NULL": "task runs without state",
     "SELECT count(*) AS n FROM task_run HAVING n <> (SELECT count(*) FROM event e"

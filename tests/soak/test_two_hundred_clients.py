@@ -91,7 +91,7 @@ async def test_two_hundred_clients_get_nothing_but_answers(tmp_path: Path) -> No
         assert server.process.poll() is None, "the server is gone"
         server.process.send_signal(signal.SIGTERM)
         with trio.fail_after(60):
-            assert await trio.to_thread.run_sync(server.process.wait) == 0
+            assert await trio.to_thread.run_sync(server.process.wait, abandon_on_cancel=True) == 0
         check_file(server.database, acknowledged)
     print(
         f"{writes / SOAK_S:.0f} writes/s, {acknowledged.statuses}, "
