@@ -100,9 +100,10 @@ def by_resource(tx: ReadTx, filter_: EventFilter, times_: Interval) -> list[Even
 
 
 def _every(tx: ReadTx, filter_: EventFilter, times_: Interval) -> Search:
-    """The search for all matching events: `resource.distinct` means nothing here."""
+    """The search for all matching events, the latest first, whatever the filter says of that."""
     search = Search(tx, filter_, times_)
     search.distinct = False
+    search.descending = True
     return search
 
 
@@ -130,9 +131,8 @@ def _tallied(
         if value not in groups:
             groups[value] = (label, 1, occurred, occurred)
             continue
-        known, count, oldest, latest = groups[value]
-        kept = label if occurred > latest else known
-        groups[value] = (kept, count + 1, min(oldest, occurred), max(latest, occurred))
+        latest_label, count, _, latest = groups[value]
+        groups[value] = (latest_label, count + 1, occurred, latest)
     return [(value, *group) for value, group in groups.items()]
 
 

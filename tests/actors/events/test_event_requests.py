@@ -163,19 +163,20 @@ async def test_events_are_counted_by_name_and_by_resource(api: Api, world: World
 
 
 async def test_counts_are_the_same_when_only_the_predicate_can_tell(api: Api, world: World) -> None:
-    await world.store(*[event(number, event="ab"[number % 2]) for number in range(5)])
-    since, until = times.shift(NOW, -120), NOW
+    def thing(number: int) -> dict[str, str]:
+        return {"prefect.resource.id": "thing.1", "prefect.resource.name": f"name {number}"}
+
+    numbers = (3, 0, 4, 1, 2)
+    await world.store(*[event(n, event="ab"[n % 2], resource=thing(n)) for n in numbers])
+    plain = {"occurred": {"since": times.shift(NOW, -120), "until": NOW}, "order": "ASC"}
+    labelled = {**plain, "resource": {"labels": {"prefect.resource.id": "t*"}, "distinct": True}}
     for what in ("event", "resource", "time", "day"):
-        plain = {"occurred": {"since": since, "until": until}}
-        body = {"filter": plain, "time_unit": "minute"}
-        labelled = {
-            **body,
-            "filter": {**plain, "resource": {"labels": {"prefect.resource.id": "t*"}}},
-        }
-        exact, told = await api("POST", f"/count-by/{what}", body), None
-        told = await api("POST", f"/count-by/{what}", labelled)
-        assert exact == told
+        path, unit = f"/count-by/{what}", {"time_unit": "minute"}
+        exact = await api("POST", path, {"filter": plain, **unit})
+        assert await api("POST", path, {"filter": labelled, **unit}) == exact
         assert sum(item["count"] for item in exact[1]) == 5
+        if what == "resource":
+            assert exact[1][0]["label"] == "name 4"
 
 
 async def test_time_is_cut_from_a_monday_and_empty_buckets_are_there(
