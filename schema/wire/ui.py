@@ -70,6 +70,4 @@ class ListedTaskRun(msgspec.Struct):
 
 def listed(run: TaskRun) -> ListedTaskRun:
     """The shorter form of `run`."""
-    return ListedTaskRun(
-        *[getattr(run, name) for name in ListedTaskRun.__struct_fields__]
-    )
+    return ListedTaskRun(*[getattr(run, name) for name in ListedTaskRun.__struct_fields__])

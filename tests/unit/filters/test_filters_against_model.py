@@ -24,7 +24,7 @@ from lictor.schema.wire.filters import FlowFilters, FlowRunFilters, RunFilters
 
 NOW = datetime(2030, 1, 2, tzinfo=UTC)
 PAGES = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 small = st.sampled_from((0, 2, 1000))
 limits, offsets = st.integers(0, 9), st.integers(0, 4)
