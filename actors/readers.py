@@ -72,7 +72,7 @@ class Readers:
             Unavailable: it took too long, too many reads wait, or the disk failed.
         """
         try:
-            return sqlite.read(self._loop, query, INLINE_LIMIT_S)
+            return sqlite.read_briefly(self._loop, query, INLINE_LIMIT_S)
         except sqlite.QueryTooSlow:
             pass
         except apsw.Error as error:

@@ -26,6 +26,8 @@ APPLICATION_ID = 0x4C494354
 STATEMENT_CACHE = 500
 PAGE_CACHE_KIB = 16 * 1024
 CHECKPOINT_CACHE_KIB = 256
+STALL_FACTOR = 5
+"""How much longer than its own work a brief read may take by the clock."""
 PROGRESS_STEPS = 2_000
 """Virtual machine steps between two looks at the deadline of a read."""
 BUSY_MS = 5_000
@@ -313,9 +315,31 @@ def read(
         QueryTooSlow: the time was over, or nobody waits; nothing is left open.
     """
     deadline = time.monotonic() + limit_s
-    connection.set_progress_handler(
-        lambda: time.monotonic() > deadline or is_abandoned(), PROGRESS_STEPS
+    return _read(connection, query, lambda: time.monotonic() > deadline or is_abandoned())
+
+
+def read_briefly(connection: apsw.Connection, query: Callable[[SqliteTx], T], limit_s: float) -> T:
+    """Run `query` for at most `limit_s` seconds of this thread's own work.
+
+    The time that other threads and programs take from this one does not count, up to
+    `STALL_FACTOR` times the limit: a machine that is busy must not make every read a slow one.
+
+    Raises:
+        QueryTooSlow: the time was over; nothing is left open.
+    """
+    work_ends = time.thread_time() + limit_s
+    deadline = time.monotonic() + STALL_FACTOR * limit_s
+    return _read(
+        connection,
+        query,
+        lambda: time.thread_time() > work_ends or time.monotonic() > deadline,
     )
+
+
+def _read(
+    connection: apsw.Connection, query: Callable[[SqliteTx], T], is_over: Callable[[], bool]
+) -> T:
+    connection.set_progress_handler(is_over, PROGRESS_STEPS)
     try:
         connection.execute("BEGIN")
         return query(SqliteTx(connection))
