@@ -59,10 +59,10 @@ def _make_timestamp_unique(
 ) -> None:
     """Move the timestamp on, a microsecond at a time, to one that no state of this run has.
 
-    A state later than the current one is taken as it is, without asking: only a clock that was set
-    back, and meets an old state to the microsecond, could make it collide.
+    A state later than the current one is asked for as well: after the clock was set back, the
+    current state need not be the latest of the history.
     """
-    if current is None or proposed.timestamp > current.timestamp:
+    if current is None:
         return
     while world.has_state_at(run_id, proposed.timestamp):
         proposed.timestamp = shift(proposed.timestamp, MICROSECOND_S)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 import msgspec
+from msgspec import Raw
+
 from lictor.schema.times import parse
 from lictor.schema.wire.flow_runs import FlowRunPolicy
 from lictor.schema.wire.states import TERMINAL
 from lictor.schema.wire.task_runs import TaskRunPolicy
-from msgspec import Raw
 
 encode_text = msgspec.json.Encoder(decimal_format="number").encode
 
