@@ -6,7 +6,7 @@ Source: `prefect.server.models.flow_runs`, `prefect.server.api.flow_runs`.
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import UNSET
 
@@ -151,15 +151,38 @@ def set_state(
     Raises:
         Missing: the run does not exist.
     """
-    loaded = _load(tx, id_)
-    if loaded is None:
-        raise Missing(f"Flow run with id {id_} not found")
-    run, current, surroundings = loaded
+    loaded = load(tx, id_)
     policy = policies.FLOW_MINIMAL if body.force else policies.FLOW_CORE
-    proposed = proposals.state(body.state, mint)
-    transition = engine.FlowTransition(run, current, proposed, FlowStore(tx, run), mint, settings)
-    transit(tx, policy, transition, surroundings)
+    transition = propose(tx, policy, loaded, proposals.state(body.state, mint), mint, settings)
     return proposals.result(transition), transition.proposed is not None
+
+
+class Loaded(NamedTuple):
+    """A run as its transaction finds it, and the state it is in; None without one."""
+
+    run: FlowRunRecord
+    current: State | None
+    surroundings: Surroundings
+
+
+def propose(
+    tx: Tx,
+    policy: engine.Policy[engine.FlowTransition],
+    loaded: Loaded,
+    proposed: State,
+    mint: Mint,
+    settings: Settings,
+) -> engine.FlowTransition:
+    """Take a run, loaded in this transaction, through one transition.
+
+    Raises:
+        Missing: the task run that stands for the run in its parent is gone.
+    """
+    run = loaded.run
+    store = FlowStore(tx, run)
+    transition = engine.FlowTransition(run, loaded.current, proposed, store, mint, settings)
+    transit(tx, policy, transition, loaded.surroundings)
+    return transition
 
 
 def transit(
@@ -220,13 +243,18 @@ _LOAD = (
 )
 
 
-def _load(tx: Tx, id_: str) -> tuple[FlowRunRecord, State | None, Surroundings] | None:
+def load(tx: Tx, id_: str) -> Loaded:
+    """The run called `id_` with its state.
+
+    Raises:
+        Missing: the run does not exist.
+    """
     row = tx.one(_LOAD, (id_,))
     if row is None:
-        return None
+        raise Missing(f"Flow run with id {id_} not found")
     run = FlowRunRecord(*row[:17])
     run.empirical_policy = decode_flow_run_policy(row[6])
-    return run, proposals.current(*row[7:11], *row[17:20]), Surroundings(*row[20:24])
+    return Loaded(run, proposals.current(*row[7:11], *row[17:20]), Surroundings(*row[20:24]))
 
 
 class FlowStore:
@@ -239,9 +267,6 @@ class FlowStore:
         self._run = run
 
     def has_state_at(self, run_id: str, timestamp: Timestamp) -> bool:
-        latest = self._run.state_timestamp
-        if latest is None or timestamp > latest:
-            return False
         return (
             self._tx.one(
                 "SELECT 1 FROM flow_run_state WHERE flow_run_id = ? AND timestamp = ?",

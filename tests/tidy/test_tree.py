@@ -45,7 +45,7 @@ ALLOWED = {
 }
 FOREIGN = {
     "config": {"msgspec"},
-    "schema": {"msgspec", "apsw"},
+    "schema": {"msgspec", "apsw", "jinja2", "jsonschema", "referencing"},
 }
 """Distributions the pure folders may import; the others may import any dependency."""
 
