@@ -7,8 +7,8 @@ round: the edge takes no more requests while the journal still writes those in f
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import trio
 
 from lictor.actors.checkpointer import Checkpointer
 from lictor.actors.events import EventHub
-from lictor.actors.executor import ThreadExecutor
+from lictor.actors.executor import Executor, ThreadExecutor
 from lictor.actors.ingress.api import OPERATIONS
 from lictor.actors.ingress.dispatch import build_handle
 from lictor.actors.ingress.server import serve
@@ -28,7 +28,7 @@ from lictor.actors.logs import LogWriter
 from lictor.actors.orchestrator import Orchestrator
 from lictor.actors.readers import Readers
 from lictor.config.settings import Settings
-from lictor.daemon.supervisor import supervising
+from lictor.daemon.supervisor import Supervisor, supervising
 from lictor.schema.backends import sqlite
 from lictor.schema.mint import Mint
 from lictor.schema.tables import events, logs
@@ -46,40 +46,84 @@ def database_path(settings: Settings) -> Path:
 
 
 class Store:
-    """The database's connections, and the threads they live on."""
+    """The database's connections, and the executors they live on; `opened` makes the real one."""
 
-    def __init__(self, settings: Settings) -> None:
-        path = database_path(settings)
-        self.writer = sqlite.open_writer(path, synchronous=settings.synchronous.upper())
-        self.checkpoints = sqlite.open_checkpointer(path)
-        self.loop_reader = sqlite.open_reader(path)
-        self.readers = [sqlite.open_reader(path) for _ in range(READER_THREADS)]
-        self.writer_thread = ThreadExecutor("journal")
-        self.checkpoint_thread = ThreadExecutor("checkpointer")
-        self.reader_threads = [ThreadExecutor(f"reader {n}") for n in range(READER_THREADS)]
+    def __init__(
+        self,
+        *,
+        writer: apsw.Connection,
+        checkpoints: apsw.Connection,
+        loop_reader: apsw.Connection,
+        readers: Sequence[apsw.Connection],
+        executors: Callable[[str], Executor],
+    ) -> None:
+        self.writer = writer
+        self.checkpoints = checkpoints
+        self.loop_reader = loop_reader
+        self.readers = readers
+        self.writer_executor = executors("journal")
+        self.checkpoint_executor = executors("checkpointer")
+        self.reader_executors = [executors(f"reader {n}") for n in range(len(readers))]
 
     def close(self) -> None:
         """Join the threads, close the connections: readers first, so that the log can empty."""
-        for thread in (*self.reader_threads, self.writer_thread, self.checkpoint_thread):
-            thread.close()
-        connections: list[apsw.Connection] = [
-            self.loop_reader,
-            *self.readers,
-            self.checkpoints,
-            self.writer,
-        ]
-        for connection in connections:
+        for executor in (*self.reader_executors, self.writer_executor, self.checkpoint_executor):
+            executor.close()
+        for connection in (self.loop_reader, *self.readers, self.checkpoints, self.writer):
             connection.close()
 
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Store]:
-    """The store, closed at the end of the block whatever happens in it."""
-    store = Store(settings)
+    """The store in the settings' home, closed at the end of the block whatever happens in it."""
+    path = database_path(settings)
+    store = Store(
+        writer=sqlite.open_writer(path, synchronous=settings.synchronous.upper()),
+        checkpoints=sqlite.open_checkpointer(path),
+        loop_reader=sqlite.open_reader(path),
+        readers=[sqlite.open_reader(path) for _ in range(READER_THREADS)],
+        executors=ThreadExecutor,
+    )
     try:
         yield store
     finally:
         store.close()
+
+
+@asynccontextmanager
+async def core(
+    store: Store, settings: Settings, mint: Mint
+) -> AsyncIterator[tuple[Supervisor, Services]]:
+    """Every actor but the edge, running. The block must end with `supervisor.drain()`.
+
+    Raises:
+        ActorFailed: in an exception group, when a core actor has failed.
+    """
+    journal = Journal(store.writer, store.writer_executor)
+    checkpointer = Checkpointer(store.checkpoints, store.checkpoint_executor, journal)
+    readers = Readers(
+        store.loop_reader,
+        list(zip(store.readers, store.reader_executors, strict=True)),
+        time_limit_s=settings.read_time_limit_s,
+    )
+    hub = EventHub(journal, readers, mint, settings, readers.inline(events.newest_seq))
+    log_writer = LogWriter(journal, mint, readers.inline(logs.newest_seq))
+    services = Services(
+        settings=settings,
+        mint=mint,
+        journal=journal,
+        readers=readers,
+        orchestrator=Orchestrator(journal),
+        hub=hub,
+        logs=log_writer,
+    )
+    async with supervising(settings.drain_s) as supervisor:
+        await supervisor.core("journal", journal.run, journal.close)
+        supervisor.rim("checkpointer", checkpointer.run)
+        await supervisor.core("event hub", hub.run, hub.close)
+        await supervisor.core("log writer", log_writer.run, log_writer.close)
+        yield supervisor, services
+    await checkpointer.finish()
 
 
 async def run(
@@ -96,47 +140,23 @@ async def run(
         apsw.Error: it cannot be opened.
         ActorFailed: in an exception group, when a core actor has failed.
     """
-    mint = Mint()
     with opened(settings) as store:
-        journal = Journal(store.writer, store.writer_thread)
-        checkpointer = Checkpointer(store.checkpoints, store.checkpoint_thread, journal)
-        readers = Readers(
-            store.loop_reader,
-            list(zip(store.readers, store.reader_threads, strict=True)),
-            time_limit_s=settings.read_time_limit_s,
-        )
-        hub = EventHub(journal, readers, mint, settings, readers.inline(events.newest_seq))
-        log_writer = LogWriter(journal, mint, readers.inline(logs.newest_seq))
-        services = Services(
-            settings=settings,
-            mint=mint,
-            journal=journal,
-            readers=readers,
-            orchestrator=Orchestrator(journal),
-            hub=hub,
-            logs=log_writer,
-        )
-        handle = build_handle(services, OPERATIONS, settings)
-        edge_stop = trio.Event()
-        edge = partial(
-            serve,
-            settings,
-            handle,
-            build_sockets(services),
-            shutdown=edge_stop,
-            listening=listening,
-        )
-        async with supervising(settings.drain_s) as supervisor:
-            await supervisor.core("journal", journal.run, journal.close)
-            supervisor.rim("checkpointer", checkpointer.run)
-            await supervisor.core("event hub", hub.run, hub.close)
-            await supervisor.core("log writer", log_writer.run, log_writer.close)
+        async with core(store, settings, Mint()) as (supervisor, services):
+            handle = build_handle(services, OPERATIONS, settings)
+            edge_stop = trio.Event()
+            edge = partial(
+                serve,
+                settings,
+                handle,
+                build_sockets(services),
+                shutdown=edge_stop,
+                listening=listening,
+            )
             await supervisor.core("ingress", edge, edge_stop.set)
-            task_status.started(partial(journal.write, _nothing))
+            task_status.started(partial(services.journal.write, _nothing))
             await stop.wait()
             handle.maintenance = "The server is stopping; another will take over shortly."
             await supervisor.drain()
-        await checkpointer.finish()
 
 
 def _nothing(_tx: object) -> None:
