@@ -10,12 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
-
+from lictor.config.deadlines import DeadlineSettings
 from lictor.config.declaration import Setting, about, declarations
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(DeadlineSettings, frozen=True, kw_only=True):
     """What the operator decided. Loaded by `config/load.py`; never changed while running."""
 
     home: Annotated[
@@ -211,6 +210,40 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ge=1,
         ),
     ] = 2000
+    task_queue_scheduled_max: Annotated[
+        int,
+        about(
+            "Most background runs of one task that wait for a task worker; then scheduling is "
+            "refused with 503.",
+            prefect=(
+                "SERVER_TASKS_SCHEDULING_MAX_SCHEDULED_QUEUE_SIZE",
+                "TASK_SCHEDULING_MAX_SCHEDULED_QUEUE_SIZE",
+            ),
+            ge=1,
+        ),
+    ] = 1000
+    task_queue_retry_max: Annotated[
+        int,
+        about(
+            "Most background runs of one task that wait for a task worker to retry them.",
+            prefect=(
+                "SERVER_TASKS_SCHEDULING_MAX_RETRY_QUEUE_SIZE",
+                "TASK_SCHEDULING_MAX_RETRY_QUEUE_SIZE",
+            ),
+            ge=1,
+        ),
+    ] = 100
+    task_hold_s: Annotated[
+        float,
+        about(
+            "Time after a start for which a background run is left to the task worker that "
+            "acknowledged it before the stop and has not begun it; then another gets it. A worker "
+            "that is busy for longer may run it a second time.",
+            unit="s",
+            ge=0,
+            le=86_400,
+        ),
+    ] = 60.0
     events_bytes_max: Annotated[
         int,
         about(

@@ -24,9 +24,11 @@ from lictor.actors.ingress.server import serve
 from lictor.actors.ingress.services import Services
 from lictor.actors.ingress.sockets import build_sockets
 from lictor.actors.journal import Journal
+from lictor.actors.leases import LeaseManager
 from lictor.actors.logs import LogWriter
 from lictor.actors.orchestrator import Orchestrator
 from lictor.actors.readers import Readers
+from lictor.actors.task_queue import TaskQueue
 from lictor.config.settings import Settings
 from lictor.daemon.supervisor import Supervisor, supervising
 from lictor.schema.backends import sqlite
@@ -108,6 +110,7 @@ async def core(
     )
     hub = EventHub(journal, readers, mint, settings, readers.inline(events.newest_seq))
     log_writer = LogWriter(journal, mint, readers.inline(logs.newest_seq))
+    task_queue = TaskQueue(journal, readers, mint, settings)
     services = Services(
         settings=settings,
         mint=mint,
@@ -116,12 +119,14 @@ async def core(
         orchestrator=Orchestrator(journal),
         hub=hub,
         logs=log_writer,
+        task_queue=task_queue,
     )
     async with supervising(settings.drain_s) as supervisor:
         await supervisor.core("journal", journal.run, journal.close)
         supervisor.rim("checkpointer", checkpointer.run)
         await supervisor.core("event hub", hub.run, hub.close)
         await supervisor.core("log writer", log_writer.run, log_writer.close)
+        await supervisor.core("task queue", task_queue.run, task_queue.close)
         yield supervisor, services
     await checkpointer.finish()
 
@@ -152,6 +157,7 @@ async def run(
                 shutdown=edge_stop,
                 listening=listening,
             )
+            await supervisor.core("lease manager", leases.run, leases.close)
             await supervisor.core("ingress", edge, edge_stop.set)
             task_status.started(partial(services.journal.write, _nothing))
             await stop.wait()

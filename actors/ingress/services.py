@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lictor.actors.events import EventHub
     from lictor.actors.journal import Journal
+    from lictor.actors.leases import LeaseManager
     from lictor.actors.logs import LogWriter
     from lictor.actors.orchestrator import Orchestrator
     from lictor.actors.readers import Readers
+    from lictor.actors.task_queue import TaskQueue
     from lictor.config.settings import Settings
     from lictor.schema.mint import Mint
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 class Services:
     """Built once by `daemon/wiring.py` and given to every handler."""
 
-    __slots__ = ("hub", "journal", "logs", "mint", "orchestrator", "readers", "settings")
+    __slots__ = (
+        "hub", "journal", "leases", "logs", "mint", "orchestrator", "readers", "settings", "task_queue",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -29,6 +33,7 @@ class Services:
         orchestrator: Orchestrator,
         hub: EventHub,
         logs: LogWriter,
+        task_queue: TaskQueue,
     ) -> None:
         self.settings = settings
         self.mint = mint
@@ -37,3 +42,5 @@ class Services:
         self.orchestrator = orchestrator
         self.hub = hub
         self.logs = logs
+        self.leases = leases
+        self.task_queue = task_queue

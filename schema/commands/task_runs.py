@@ -20,7 +20,7 @@ from lictor.schema.names import slug
 from lictor.schema.rules import engine, policies
 from lictor.schema.rules.records import State, TaskRunRecord, changes
 from lictor.schema.rules.world import FlowRunOfTask
-from lictor.schema.tables import logs, state_rows
+from lictor.schema.tables import logs, state_rows, task_queue
 from lictor.schema.tables import task_runs as table
 from lictor.schema.tables.runs import decode_task_run_policy, encode_text
 from lictor.schema.times import Timestamp, parse, text
@@ -79,7 +79,7 @@ def create(tx: Tx, body: TaskRunCreate, mint: Mint, settings: Settings) -> tuple
     transit(
         tx,
         policy,
-        engine.TaskTransition(run, None, proposed, TaskStore(tx, run), mint, settings),
+        engine.TaskTransition(run, None, proposed, TaskStore(tx, run, settings), mint, settings),
     )
     created = table.read(tx, id_, parse(mint.now()))
     assert created is not None
@@ -135,7 +135,7 @@ def propose(
     if loaded is None:
         raise Missing(f"Task run with id {id_} not found")
     run, current = loaded
-    store = TaskStore(tx, run)
+    store = TaskStore(tx, run, settings)
     transition = engine.TaskTransition(run, current, proposed, store, mint, settings)
     transit(tx, policy, transition)
     return transition
@@ -220,16 +220,14 @@ def _load(tx: Tx, id_: str) -> tuple[TaskRunRecord, State | None] | None:
 class TaskStore:
     """The transaction as the rules of task runs see it (`schema.rules.world.TaskWorld`)."""
 
-    __slots__ = ("_run", "_tx")
+    __slots__ = ("_run", "_settings", "_tx")
 
-    def __init__(self, tx: Tx, run: TaskRunRecord) -> None:
+    def __init__(self, tx: Tx, run: TaskRunRecord, settings: Settings) -> None:
         self._tx = tx
         self._run = run
+        self._settings = settings
 
     def has_state_at(self, run_id: str, timestamp: Timestamp) -> bool:
-        latest = self._run.state_timestamp
-        if latest is None or timestamp > latest:
-            return False
         return (
             self._tx.one(
                 "SELECT 1 FROM task_run_state WHERE task_run_id = ? AND timestamp = ?",
@@ -273,7 +271,12 @@ class TaskStore:
         )
 
     def enqueue_task_run(self, task_key: str, task_run_id: str, *, retry: bool) -> None:
-        """Nothing to do: a deferred task run in a SCHEDULED state is its own place in the queue."""
+        settings, state_id = self._settings, self._run.state_id
+        assert state_id is not None
+        lane, limit = task_queue.Lane.SCHEDULED, settings.task_queue_scheduled_max
+        if retry:
+            lane, limit = task_queue.Lane.RETRY, settings.task_queue_retry_max
+        task_queue.join(self._tx, task_queue.Place(task_run_id, state_id, task_key), lane, limit)
 
 
 def rename(tx: Tx, id_: str, body: TaskRunUpdate, mint: Mint) -> None:

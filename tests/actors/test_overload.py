@@ -26,6 +26,7 @@ from lictor.actors.journal import Journal
 from lictor.actors.logs import LogWriter
 from lictor.actors.orchestrator import Orchestrator
 from lictor.actors.readers import Readers
+from lictor.actors.task_queue import TaskQueue
 from lictor.config.settings import Settings
 from lictor.schema.backends import sqlite
 from lictor.schema.mint import Mint
@@ -90,6 +91,7 @@ async def standing(path: Path, **limits: int) -> AsyncIterator[Server]:
         orchestrator=Orchestrator(journal, in_flight_limit=limits.get("orchestrator", 100)),
         hub=hub,
         logs=logs,
+        task_queue=TaskQueue(journal, readers, mint, settings),
     )
     async with trio.open_nursery() as nursery:
         for actor in (journal, hub, logs):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from lictor.actors.ingress.api import (
     admin,
+    concurrency_limits_v1,
+    concurrency_limits_v2,
     events,
     flow_run_bulk,
     flow_run_resume,
@@ -18,12 +20,15 @@ from lictor.actors.ingress.api import (
     states,
     task_run_search,
     task_runs,
+    task_workers,
     ui,
 )
 from lictor.actors.ingress.operations import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *admin.OPERATIONS,
+    *concurrency_limits_v1.OPERATIONS,
+    *concurrency_limits_v2.OPERATIONS,
     *events.OPERATIONS,
     *flows.OPERATIONS,
     *flow_search.OPERATIONS,
@@ -33,6 +38,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *flow_run_search.OPERATIONS,
     *task_runs.OPERATIONS,
     *task_run_search.OPERATIONS,
+    *task_workers.OPERATIONS,
     *graph.OPERATIONS,
     *inputs.OPERATIONS,
     *leases.OPERATIONS,

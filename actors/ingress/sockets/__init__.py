@@ -6,7 +6,7 @@ from functools import partial
 
 from lictor.actors.ingress.services import Services
 from lictor.actors.ingress.socket import SocketHandler
-from lictor.actors.ingress.sockets import events, logs
+from lictor.actors.ingress.sockets import events, logs, task_runs
 
 
 def build_sockets(services: Services) -> dict[str, SocketHandler]:
@@ -15,4 +15,5 @@ def build_sockets(services: Services) -> dict[str, SocketHandler]:
         "/events/in": partial(events.receive, services=services),
         "/events/out": partial(events.stream, services=services),
         "/logs/out": partial(logs.stream, services=services),
+        "/task_runs/subscriptions/scheduled": partial(task_runs.deliver, services=services),
     }

@@ -90,6 +90,7 @@ class World:
             orchestrator=cast(Any, None),
             hub=self.hub,
             logs=cast(Any, None),
+            task_queue=cast(Any, None),
         )
 
     def new_hub(self, **limits: int) -> EventHub:
