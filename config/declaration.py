@@ -75,10 +75,11 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 def declarations(settings: type[msgspec.Struct]) -> tuple[Setting, ...]:
-    """Every field of `settings` in order; each is annotated with `about`."""
+    """Every field of `settings`, its own before those inherited; each is annotated with `about`."""
     hints = get_type_hints(settings, include_extras=True)
+    own = settings.__annotations__
     found = []
-    for field in msgspec.structs.fields(settings):
+    for field in sorted(msgspec.structs.fields(settings), key=lambda each: each.name not in own):
         bare, meta = get_args(hints[field.name])
         extra = meta.extra
         found.append(

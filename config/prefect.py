@@ -38,6 +38,7 @@ DIFFERENT: Mapping[str, str] = {
     "PREFECT_MESSAGING_CACHE": _NO_PEERS,
     "PREFECT_SERVER_DOCKET_URL": _NO_PEERS,
     "PREFECT_SERVER_DOCKET_NAME": _NO_PEERS,
+    "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "leases are ended when they end",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_QUEUE_MAX_SIZE": (
         "events are stored before they are acknowledged and none is dropped"
     ),
@@ -51,17 +52,8 @@ ABSENT: Mapping[str, str] = {
     "PREFECT_REDIS_MESSAGING_": _NO_PEERS,
     "PREFECT_SERVER_SERVICES_SCHEDULER_": "this version has no schedules",
     "PREFECT_API_SERVICES_SCHEDULER_": "this version has no schedules",
-    "PREFECT_SERVER_SERVICES_LATE_RUNS_": "this version marks no runs as late",
-    "PREFECT_API_SERVICES_LATE_RUNS_": "this version marks no runs as late",
-    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_": "this version does not expire pauses by itself",
-    "PREFECT_API_SERVICES_PAUSE_EXPIRATIONS_": "this version does not expire pauses by itself",
-    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_": "this version has no cancellation clean-up",
-    "PREFECT_API_SERVICES_CANCELLATION_CLEANUP_": "this version has no cancellation clean-up",
     "PREFECT_SERVER_SERVICES_FOREMAN_": "this version has no work pools",
     "PREFECT_API_SERVICES_FOREMAN_": "this version has no work pools",
-    "PREFECT_SERVER_SERVICES_REPOSSESSOR_": "this version has no concurrency limits",
-    "PREFECT_SERVER_CONCURRENCY_": "this version has no concurrency limits",
-    "PREFECT_SERVER_DEPLOYMENTS_": "this version has no deployments",
     "PREFECT_SERVER_DEPLOYMENT_": "this version has no deployments",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_": "this version has no retention: nothing is deleted",
     "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "this version has no retention: nothing is deleted",
@@ -79,6 +71,7 @@ ABSENT: Mapping[str, str] = {
 
 _STORED = "events and the task runs they tell of are stored in one transaction, always"
 FIXED: Mapping[str, tuple[bool, str]] = {
+    "PREFECT_SERVER_SERVICES_REPOSSESSOR_ENABLED": (True, "leases nobody renews are always ended"),
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": (True, _STORED),
     "PREFECT_API_SERVICES_TASK_RUN_RECORDER_ENABLED": (True, _STORED),
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": (True, _STORED),

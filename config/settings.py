@@ -10,11 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from lictor.config.deadlines import DeadlineSettings
+from lictor.config.concurrency import ConcurrencySettings
 from lictor.config.declaration import Setting, about, declarations
 
 
-class Settings(DeadlineSettings, frozen=True, kw_only=True):
+class Settings(ConcurrencySettings, frozen=True, kw_only=True):
     """What the operator decided. Loaded by `config/load.py`; never changed while running."""
 
     home: Annotated[

@@ -110,6 +110,7 @@ async def core(
     )
     hub = EventHub(journal, readers, mint, settings, readers.inline(events.newest_seq))
     log_writer = LogWriter(journal, mint, readers.inline(logs.newest_seq))
+    leases = LeaseManager(journal, readers, mint, settings)
     task_queue = TaskQueue(journal, readers, mint, settings)
     services = Services(
         settings=settings,
@@ -119,6 +120,7 @@ async def core(
         orchestrator=Orchestrator(journal),
         hub=hub,
         logs=log_writer,
+        leases=leases,
         task_queue=task_queue,
     )
     async with supervising(settings.drain_s) as supervisor:
@@ -126,6 +128,7 @@ async def core(
         supervisor.rim("checkpointer", checkpointer.run)
         await supervisor.core("event hub", hub.run, hub.close)
         await supervisor.core("log writer", log_writer.run, log_writer.close)
+        await supervisor.core("lease manager", leases.run, leases.close)
         await supervisor.core("task queue", task_queue.run, task_queue.close)
         yield supervisor, services
     await checkpointer.finish()
@@ -157,7 +160,6 @@ async def run(
                 shutdown=edge_stop,
                 listening=listening,
             )
-            await supervisor.core("lease manager", leases.run, leases.close)
             await supervisor.core("ingress", edge, edge_stop.set)
             task_status.started(partial(services.journal.write, _nothing))
             await stop.wait()

@@ -20,8 +20,16 @@ class Services:
     """Built once by `daemon/wiring.py` and given to every handler."""
 
     __slots__ = (
-        "hub", "journal", "leases", "logs", "mint", "orchestrator", "readers", "settings", "task_queue",
-    )  # fmt: skip
+        "hub",
+        "journal",
+        "leases",
+        "logs",
+        "mint",
+        "orchestrator",
+        "readers",
+        "settings",
+        "task_queue",
+    )
 
     def __init__(
         self,
@@ -33,6 +41,7 @@ class Services:
         orchestrator: Orchestrator,
         hub: EventHub,
         logs: LogWriter,
+        leases: LeaseManager,
         task_queue: TaskQueue,
     ) -> None:
         self.settings = settings

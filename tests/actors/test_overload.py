@@ -23,6 +23,7 @@ from lictor.actors.ingress.dispatch import build_handle
 from lictor.actors.ingress.http import Handle, Request, Response
 from lictor.actors.ingress.services import Services
 from lictor.actors.journal import Journal
+from lictor.actors.leases import LeaseManager
 from lictor.actors.logs import LogWriter
 from lictor.actors.orchestrator import Orchestrator
 from lictor.actors.readers import Readers
@@ -91,6 +92,7 @@ async def standing(path: Path, **limits: int) -> AsyncIterator[Server]:
         orchestrator=Orchestrator(journal, in_flight_limit=limits.get("orchestrator", 100)),
         hub=hub,
         logs=logs,
+        leases=LeaseManager(journal, readers, mint, settings),
         task_queue=TaskQueue(journal, readers, mint, settings),
     )
     async with trio.open_nursery() as nursery:

@@ -90,6 +90,7 @@ class World:
             orchestrator=cast(Any, None),
             hub=self.hub,
             logs=cast(Any, None),
+            leases=cast(Any, None),
             task_queue=cast(Any, None),
         )
 

@@ -85,6 +85,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         orchestrator=Orchestrator(journal),
         hub=cast(Any, None),
         logs=log_writer,
+        leases=cast(Any, None),
         task_queue=cast(Any, None),
     )
     async with trio.open_nursery() as nursery:

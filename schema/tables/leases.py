@@ -1,0 +1,147 @@
+"""The `lease` tables: who holds how many slots of which limits, and until when.
+
+These functions are all that the rest of lictor knows of how leases are stored. A lease and its
+slots come and go together: nothing else counts slots, so nothing can disagree with the leases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from lictor.schema.backends.tx import ReadTx, Tx
+from lictor.schema.rules.slots import Holding
+from lictor.schema.times import Timestamp, shift
+
+
+class Holder(NamedTuple):
+    """Who holds a lease: `flow_run`, `task_run` or `deployment`, and its id."""
+
+    type: str
+    id: str
+
+
+class Ended(NamedTuple):
+    """A lease that was just deleted: since when it held (limit id, slots)."""
+
+    created: Timestamp
+    slots: list[tuple[str, int]]
+
+
+def insert(
+    tx: Tx,
+    id_: str,
+    created: Timestamp,
+    duration_s: float | None,
+    holder: Holder | None,
+    slots: Iterable[tuple[int, int]],
+) -> None:
+    """Store a lease over `slots`, pairs of a limit's `seq` and a number.
+
+    `duration_s` None: it holds until it is released.
+    """
+    row = tx.one(
+        "INSERT INTO lease (id, created, expires, duration_s, holder_type, holder_id)"
+        " VALUES (?, ?, ?, ?, ?, ?) RETURNING seq",
+        (
+            id_,
+            created,
+            None if duration_s is None else shift(created, duration_s),
+            duration_s,
+            None if holder is None else holder.type,
+            None if holder is None else holder.id,
+        ),
+    )
+    assert row is not None
+    for limit_seq, number in slots:
+        tx.run("INSERT INTO leased_slots VALUES (?, ?, ?)", (limit_seq, row[0], number))
+
+
+def renew(tx: Tx, id_: str, duration_s: float | None, now: Timestamp) -> bool:
+    """Let a lease end `duration_s` seconds from now; False if there is none."""
+    expires = None if duration_s is None else shift(now, duration_s)
+    changed = tx.run(
+        "UPDATE lease SET expires = ?, duration_s = ? WHERE id = ?", (expires, duration_s, id_)
+    )
+    return changed > 0
+
+
+def delete(tx: Tx, id_: str) -> Ended | None:
+    """End a lease and free its slots; what it held, or None if there is none."""
+    lease = tx.one("SELECT seq, created FROM lease WHERE id = ?", (id_,))
+    if lease is None:
+        return None
+    seq, created = lease
+    held = tx.all(
+        "SELECT l.id, s.slots FROM leased_slots s JOIN concurrency_limit l ON l.seq = s.limit_seq"
+        " WHERE s.lease_seq = ?",
+        (seq,),
+    )
+    tx.run("DELETE FROM lease WHERE seq = ?", (seq,))
+    return Ended(created, held)
+
+
+def next_expiry(tx: ReadTx) -> Timestamp | None:
+    """When the lease that ends first ends."""
+    row = tx.one("SELECT min(expires) FROM lease WHERE expires IS NOT NULL")
+    assert row is not None
+    expires: Timestamp | None = row[0]
+    return expires
+
+
+def expired(tx: ReadTx, now: Timestamp, limit: int) -> list[str]:
+    """Ids of up to `limit` leases that have ended by `now`, the earliest first."""
+    rows = tx.all(
+        "SELECT id FROM lease WHERE expires IS NOT NULL AND expires <= ? ORDER BY expires LIMIT ?",
+        (now, limit),
+    )
+    return [id_ for (id_,) in rows]
+
+
+def grant_grace(tx: Tx, now: Timestamp) -> None:
+    """Let every lease run for as long again as its holder last asked for, from `now`."""
+    durations = tx.all("SELECT DISTINCT duration_s FROM lease WHERE expires IS NOT NULL")
+    for (duration_s,) in durations:
+        tx.run(
+            "UPDATE lease SET expires = ? WHERE expires IS NOT NULL AND duration_s = ?",
+            (shift(now, duration_s), duration_s),
+        )
+
+
+def holdings(tx: ReadTx, limit_seq: int, most: int) -> list[Holding]:
+    """Up to `most` leases that hold slots of a limit, the oldest first."""
+    rows = tx.all(
+        "SELECT e.created, e.expires, s.slots"
+        " FROM leased_slots s JOIN lease e ON e.seq = s.lease_seq"
+        " WHERE s.limit_seq = ? AND s.slots > 0 ORDER BY s.lease_seq LIMIT ?",
+        (limit_seq, most),
+    )
+    return [Holding(*row) for row in rows]
+
+
+def task_runs_on(tx: ReadTx, limit_seq: int) -> list[str]:
+    """The task runs that hold leases on a limit, the earliest first."""
+    rows = tx.all(
+        "SELECT e.holder_id FROM leased_slots s JOIN lease e ON e.seq = s.lease_seq"
+        " WHERE s.limit_seq = ? AND e.holder_type = 'task_run' ORDER BY s.lease_seq",
+        (limit_seq,),
+    )
+    return [id_ for (id_,) in rows]
+
+
+def on_limit(tx: ReadTx, limit_seq: int) -> list[str]:
+    """Every lease that is over a limit."""
+    rows = tx.all(
+        "SELECT e.id FROM leased_slots s JOIN lease e ON e.seq = s.lease_seq WHERE s.limit_seq = ?",
+        (limit_seq,),
+    )
+    return [id_ for (id_,) in rows]
+
+
+def of_holder(tx: ReadTx, holder_id: str) -> list[tuple[str, str]]:
+    """(lease id, name of a limit it is over), for every lease that `holder_id` holds."""
+    return tx.all(
+        "SELECT e.id, l.name FROM lease e JOIN leased_slots s ON s.lease_seq = e.seq"
+        " JOIN concurrency_limit l ON l.seq = s.limit_seq WHERE e.holder_id = ?",
+        (holder_id,),
+    )

@@ -1,0 +1,106 @@
+"""The `concurrency_limit` table: limits with what is in use of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import structs
+
+from lictor.schema.backends.tx import ReadTx, Tx, Value
+from lictor.schema.rules.slots import Limit
+from lictor.schema.times import Timestamp
+
+_COLUMNS = (
+    "l.seq, l.id, l.created, l.updated, l.name, l.active, l.capacity, l.decay_per_s,"
+    " l.occupancy_s, l.loose_slots, l.loose_at"
+)
+_READ = (
+    f"SELECT {_COLUMNS}, (SELECT total(s.slots) FROM leased_slots s WHERE s.limit_seq = l.seq)"
+    " FROM concurrency_limit l"
+)
+_BY_NAME = f"{_READ} WHERE l.name = ?"
+_BY_ID = f"{_READ} WHERE l.id = ?"
+_TAGS_END = "tag;"
+"""The first text after every one that begins with `tag:`."""
+
+
+def _limit(row: tuple[Any, ...]) -> Limit:
+    seq, id_, created, updated, name, active, capacity, decay, occupancy, loose, at, leased = row
+    return Limit(
+        seq, id_, created, updated, name, bool(active), capacity, decay, occupancy, loose, at,
+        int(leased),
+    )  # fmt: skip
+
+
+def read(tx: ReadTx, id_: str) -> Limit | None:
+    """The limit called `id_`."""
+    row = tx.one(_BY_ID, (id_,))
+    return None if row is None else _limit(row)
+
+
+def read_by_name(tx: ReadTx, name: str) -> Limit | None:
+    """The limit whose name is `name`."""
+    row = tx.one(_BY_NAME, (name,))
+    return None if row is None else _limit(row)
+
+
+def read_named(tx: ReadTx, names: Iterable[str]) -> list[Limit]:
+    """The limits that have one of `names`, each once, in the order of the names."""
+    rows = [tx.one(_BY_NAME, (name,)) for name in dict.fromkeys(names)]
+    return [_limit(row) for row in rows if row is not None]
+
+
+def read_page(tx: ReadTx, limit: int, offset: int) -> list[Limit]:
+    """A page of all limits, by name."""
+    rows = tx.all(f"{_READ} ORDER BY l.name LIMIT ? OFFSET ?", (limit, offset))
+    return [_limit(row) for row in rows]
+
+
+def read_tag_page(tx: ReadTx, limit: int, offset: int) -> list[Limit]:
+    """A page of the limits on tags, by name."""
+    rows = tx.all(
+        f"{_READ} WHERE l.name >= 'tag:' AND l.name < '{_TAGS_END}'"
+        " ORDER BY l.name LIMIT ? OFFSET ?",
+        (limit, offset),
+    )
+    return [_limit(row) for row in rows]
+
+
+def insert(tx: Tx, limit: Limit) -> Limit:
+    """Store a new limit, whose name must be free; it comes back with its `seq`."""
+    row = tx.one(
+        "INSERT INTO concurrency_limit (id, created, updated, name, active, capacity, decay_per_s,"
+        " occupancy_s, loose_slots, loose_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " RETURNING seq",
+        (
+            limit.id, limit.created, limit.updated, limit.name, int(limit.active), limit.limit,
+            limit.decay_per_s, limit.occupancy_s, limit.loose_slots, limit.loose_at,
+        ),
+    )  # fmt: skip
+    assert row is not None
+    return structs.replace(limit, seq=row[0])
+
+
+def update(tx: Tx, seq: int, columns: dict[str, Value]) -> None:
+    """Write these columns of a limit."""
+    settings = ", ".join(f"{column} = ?" for column in columns)
+    tx.run(f"UPDATE concurrency_limit SET {settings} WHERE seq = ?", (*columns.values(), seq))
+
+
+def set_loose(tx: Tx, seq: int, slots: float, now: Timestamp) -> None:
+    """What is in use without a lease, or, of a limit with decay, in all."""
+    tx.run(
+        "UPDATE concurrency_limit SET loose_slots = ?, loose_at = ? WHERE seq = ?",
+        (slots, now, seq),
+    )
+
+
+def set_occupancy(tx: Tx, seq: int, occupancy_s: float) -> None:
+    """How long a slot is held on average."""
+    tx.run("UPDATE concurrency_limit SET occupancy_s = ? WHERE seq = ?", (occupancy_s, seq))
+
+
+def delete(tx: Tx, seq: int) -> None:
+    """Delete a limit. Leases over it stay, without it."""
+    tx.run("DELETE FROM concurrency_limit WHERE seq = ?", (seq,))
