@@ -30,6 +30,7 @@ from lictor.actors.orchestrator import Orchestrator
 from lictor.actors.readers import Readers
 from lictor.actors.task_queue import TaskQueue
 from lictor.config.settings import Settings
+from lictor.daemon.housekeeping import housekeeping
 from lictor.daemon.supervisor import Supervisor, supervising
 from lictor.schema.backends import sqlite
 from lictor.schema.mint import Mint
@@ -130,6 +131,8 @@ async def core(
         await supervisor.core("log writer", log_writer.run, log_writer.close)
         await supervisor.core("lease manager", leases.run, leases.close)
         await supervisor.core("task queue", task_queue.run, task_queue.close)
+        for name, keep in housekeeping(journal, readers, mint, settings):
+            supervisor.rim(name, keep)
         yield supervisor, services
     await checkpointer.finish()
 

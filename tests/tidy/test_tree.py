@@ -34,7 +34,7 @@ IMPORTED_ACTORS = {
     "actors/ingress/sockets/events.py imports lictor.actors.events.Pending": _MESSAGE,
     "actors/ingress/sockets/logs.py imports lictor.actors.logs.frame_of": _FRAME,
 }
-KERNEL = frozenset({"executor", "fanout", "journal", "mailbox", "observe", "readers"})
+KERNEL = frozenset({"deadlines", "executor", "fanout", "journal", "mailbox", "observe", "readers"})
 """What every actor may import from `actors/`: how it is reached, and where it reads and writes."""
 
 ALLOWED = {

@@ -1,0 +1,37 @@
+"""Which deadlines of runs this server keeps: its actors, by the settings that switch them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+
+from lictor.actors.cancellations import cancellation_cleanup, cancelling_timeout
+from lictor.actors.deadlines import RunWatch
+from lictor.actors.journal import Journal
+from lictor.actors.late_runs import late_runs
+from lictor.actors.liveness import Liveness
+from lictor.actors.pause_expiry import pause_expiry
+from lictor.actors.readers import Readers
+from lictor.actors.unstarted_runs import unstarted_runs
+from lictor.config.settings import Settings
+from lictor.schema.commands.deadlines import Clock
+from lictor.schema.mint import Mint
+
+Run = Callable[[], Awaitable[None]]
+
+
+def housekeeping(
+    journal: Journal, readers: Readers, mint: Mint, settings: Settings
+) -> Iterator[tuple[str, Run]]:
+    """Name and `run` of each actor. Nobody waits for them, so they may be restarted in place."""
+    watch, clock = RunWatch(journal), Clock(mint, settings)
+    if settings.late_runs_enabled:
+        yield "late runs", late_runs(journal, readers, watch, clock).run
+    if settings.pause_expirations_enabled:
+        yield "pause expiry", pause_expiry(journal, readers, watch, clock).run
+    if settings.cancellation_cleanup_enabled:
+        yield "cancelling timeout", cancelling_timeout(journal, readers, watch, clock).run
+        yield "cancellation clean-up", cancellation_cleanup(journal, readers, watch, clock).run
+    if settings.pending_timeout_s:
+        yield "unstarted runs", unstarted_runs(journal, readers, watch, clock).run
+    if settings.heartbeat_timeout_s:
+        yield "liveness", Liveness(journal, readers, watch, clock).run
