@@ -29,11 +29,16 @@ def matching_ids(tx: ReadTx, criteria: FlowRunFilter | None, limit: int) -> list
 
 
 def set_state_of_one(
-    tx: Tx, id_: str, body: SetState, mint: Mint, settings: Settings
+    tx: Tx,
+    id_: str,
+    body: SetState,
+    mint: Mint,
+    settings: Settings,
+    client_version: str | None = None,
 ) -> BulkResult:
     """Propose the state to one run; a run that is gone by now is an ABORT of its own."""
     try:
-        result, _ = flow_runs.set_state(tx, id_, body, mint, settings)
+        result, _ = flow_runs.set_state(tx, id_, body, mint, settings, client_version)
     except Refused as error:
         details = {"type": "abort_details", "reason": error.detail}
         return BulkResult(id_, "ABORT", None, details)

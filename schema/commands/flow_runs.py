@@ -14,6 +14,7 @@ from lictor.config.settings import Settings
 from lictor.schema.backends.tx import Tx, Value
 from lictor.schema.commands import proposals, task_runs
 from lictor.schema.commands.flow_run_event import Surroundings, publish_transition
+from lictor.schema.commands.run_slots import FlowSlots, forget_flow_run
 from lictor.schema.errors import (
     BadRequest,
     FieldError,
@@ -28,6 +29,7 @@ from lictor.schema.rules import engine, policies
 from lictor.schema.rules.records import FlowRunRecord, State, changes
 from lictor.schema.tables import flow_runs as table
 from lictor.schema.tables import inputs, logs, state_rows
+from lictor.schema.tables.leases import Holder
 from lictor.schema.tables.runs import decode_flow_run_policy, encode_text
 from lictor.schema.times import Timestamp, parse
 from lictor.schema.wire.flow_runs import (
@@ -84,7 +86,7 @@ def create(
             run,
             None,
             proposals.state(body.state or PENDING, mint),
-            FlowStore(tx, run),
+            FlowStore(tx, run, mint),
             mint,
             settings,
         ),
@@ -144,7 +146,12 @@ def _new_row(
 
 
 def set_state(
-    tx: Tx, id_: str, body: SetState, mint: Mint, settings: Settings
+    tx: Tx,
+    id_: str,
+    body: SetState,
+    mint: Mint,
+    settings: Settings,
+    client_version: str | None = None,
 ) -> tuple[OrchestrationResult, bool]:
     """Propose a state to a run: the verdict, and whether a state was written.
 
@@ -153,7 +160,8 @@ def set_state(
     """
     loaded = load(tx, id_)
     policy = policies.FLOW_MINIMAL if body.force else policies.FLOW_CORE
-    transition = propose(tx, policy, loaded, proposals.state(body.state, mint), mint, settings)
+    state = proposals.state(body.state, mint)
+    transition = propose(tx, policy, loaded, state, mint, settings, client_version)
     return proposals.result(transition), transition.proposed is not None
 
 
@@ -172,6 +180,7 @@ def propose(
     proposed: State,
     mint: Mint,
     settings: Settings,
+    client_version: str | None = None,
 ) -> engine.FlowTransition:
     """Take a run, loaded in this transaction, through one transition.
 
@@ -179,8 +188,10 @@ def propose(
         Missing: the task run that stands for the run in its parent is gone.
     """
     run = loaded.run
-    store = FlowStore(tx, run)
-    transition = engine.FlowTransition(run, loaded.current, proposed, store, mint, settings)
+    store = FlowStore(tx, run, mint)
+    transition = engine.FlowTransition(
+        run, loaded.current, proposed, store, mint, settings, client_version
+    )
     transit(tx, policy, transition, loaded.surroundings)
     return transition
 
@@ -257,14 +268,13 @@ def load(tx: Tx, id_: str) -> Loaded:
     return Loaded(run, proposals.current(*row[7:11], *row[17:20]), Surroundings(*row[20:24]))
 
 
-class FlowStore:
+class FlowStore(FlowSlots):
     """The transaction as the rules of flow runs see it (`schema.rules.world.FlowWorld`)."""
 
-    __slots__ = ("_run", "_tx")
+    __slots__ = ()
 
-    def __init__(self, tx: Tx, run: FlowRunRecord) -> None:
-        self._tx = tx
-        self._run = run
+    def __init__(self, tx: Tx, run: FlowRunRecord, mint: Mint) -> None:
+        super().__init__(tx, Holder("flow_run", run.id), mint)
 
     def has_state_at(self, run_id: str, timestamp: Timestamp) -> bool:
         return (
@@ -333,6 +343,7 @@ def merge_labels(tx: Tx, id_: str, labels: Labels, mint: Mint) -> None:
 
 def delete(tx: Tx, id_: str) -> bool:
     """Delete the run with all that hangs on it, logs included; False if there is none."""
+    forget_flow_run(tx, id_)
     if not table.delete(tx, id_):
         return False
     logs.delete_for_flow_run(tx, id_)

@@ -39,6 +39,7 @@ def resume(
     variables: Variables,
     mint: Mint,
     settings: Settings,
+    client_version: str | None = None,
 ) -> tuple[OrchestrationResult, bool]:
     """Let a paused run go on: the verdict, and whether a state was written.
 
@@ -60,7 +61,13 @@ def resume(
         except _Unfit as error:
             return _refusal("REJECT", current, str(error)), False
     transition = flow_runs.propose(
-        tx, policies.FLOW_CORE, loaded, _next_state(current, mint), mint, settings
+        tx,
+        policies.FLOW_CORE,
+        loaded,
+        _next_state(current, mint),
+        mint,
+        settings,
+        client_version,
     )
     if keyset and checked and transition.status == "ACCEPT":
         _keep(tx, id_, keyset, checked, mint)

@@ -14,6 +14,7 @@ import copy
 from lictor.config.settings import Settings
 from lictor.schema.backends.tx import Tx
 from lictor.schema.commands import proposals
+from lictor.schema.commands.run_slots import TaskSlots, forget_task_run
 from lictor.schema.errors import FieldError, IntegrityConflict, InvalidRequest, Missing, NotFound
 from lictor.schema.mint import Mint
 from lictor.schema.names import slug
@@ -22,6 +23,7 @@ from lictor.schema.rules.records import State, TaskRunRecord, changes
 from lictor.schema.rules.world import FlowRunOfTask
 from lictor.schema.tables import logs, state_rows, task_queue
 from lictor.schema.tables import task_runs as table
+from lictor.schema.tables.leases import Holder
 from lictor.schema.tables.runs import decode_task_run_policy, encode_text
 from lictor.schema.times import Timestamp, parse, text
 from lictor.schema.wire.flow_runs import Labels, OrchestrationResult
@@ -76,11 +78,8 @@ def create(tx: Tx, body: TaskRunCreate, mint: Mint, settings: Settings) -> tuple
     table.insert(tx, row, body.tags)
     proposed = proposals.state(body.state or PENDING, mint)
     policy = policies.TASK_BACKGROUND if proposed.details.deferred else policies.TASK_MINIMAL
-    transit(
-        tx,
-        policy,
-        engine.TaskTransition(run, None, proposed, TaskStore(tx, run, settings), mint, settings),
-    )
+    store = TaskStore(tx, run, mint, settings)
+    transit(tx, policy, engine.TaskTransition(run, None, proposed, store, mint, settings))
     created = table.read(tx, id_, parse(mint.now()))
     assert created is not None
     return created, True
@@ -135,7 +134,7 @@ def propose(
     if loaded is None:
         raise Missing(f"Task run with id {id_} not found")
     run, current = loaded
-    store = TaskStore(tx, run, settings)
+    store = TaskStore(tx, run, mint, settings)
     transition = engine.TaskTransition(run, current, proposed, store, mint, settings)
     transit(tx, policy, transition)
     return transition
@@ -217,15 +216,14 @@ def _load(tx: Tx, id_: str) -> tuple[TaskRunRecord, State | None] | None:
     return run, proposals.current(*row[7:11], *row[17:20])
 
 
-class TaskStore:
+class TaskStore(TaskSlots):
     """The transaction as the rules of task runs see it (`schema.rules.world.TaskWorld`)."""
 
-    __slots__ = ("_run", "_settings", "_tx")
+    __slots__ = ("_run",)
 
-    def __init__(self, tx: Tx, run: TaskRunRecord, settings: Settings) -> None:
-        self._tx = tx
+    def __init__(self, tx: Tx, run: TaskRunRecord, mint: Mint, settings: Settings) -> None:
+        super().__init__(tx, Holder("task_run", run.id), mint, settings)
         self._run = run
-        self._settings = settings
 
     def has_state_at(self, run_id: str, timestamp: Timestamp) -> bool:
         return (
@@ -291,6 +289,7 @@ def rename(tx: Tx, id_: str, body: TaskRunUpdate, mint: Mint) -> None:
 
 def delete(tx: Tx, id_: str) -> bool:
     """Delete the task run with its states and logs; False if there is none."""
+    forget_task_run(tx, id_)
     if not table.delete(tx, id_):
         return False
     logs.delete_for_task_run(tx, id_)

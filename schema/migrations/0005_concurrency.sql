@@ -29,6 +29,7 @@ CREATE TABLE lease (
 ) STRICT;
 
 CREATE INDEX lease_by_expiry ON lease (expires) WHERE expires IS NOT NULL;
+CREATE INDEX lease_without_end ON lease (holder_type, holder_id) WHERE expires IS NULL;
 CREATE INDEX lease_by_holder ON lease (holder_id) WHERE holder_id IS NOT NULL;
 
 -- `slots` is 0 where the limit was not active when the lease was granted.

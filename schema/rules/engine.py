@@ -121,9 +121,9 @@ class Transition(Generic[RunT]):
 
 
 class FlowTransition(Transition[FlowRunRecord]):
-    """A transition of a flow run."""
+    """A transition of a flow run, proposed by a client of `client_version`, if it said so."""
 
-    __slots__ = ("pause_key", "policy_before", "world")
+    __slots__ = ("client_version", "lease_taken", "pause_key", "policy_before", "world")
 
     def __init__(
         self,
@@ -133,9 +133,12 @@ class FlowTransition(Transition[FlowRunRecord]):
         world: FlowWorld,
         mint: Mint,
         settings: Settings,
+        client_version: str | None = None,
     ) -> None:
         super().__init__(run, current, proposed, mint, settings)
         self.world = world
+        self.client_version = client_version
+        self.lease_taken: str | None = None
         self.pause_key: str | None = None
         self.policy_before: FlowRunPolicy = run.empirical_policy
 
@@ -148,7 +151,7 @@ class FlowTransition(Transition[FlowRunRecord]):
 class TaskTransition(Transition[TaskRunRecord]):
     """A transition of a task run."""
 
-    __slots__ = ("_flow_run", "_flow_run_known", "run_count_before", "world")
+    __slots__ = ("_flow_run", "_flow_run_known", "lease_taken", "run_count_before", "world")
 
     def __init__(
         self,
@@ -161,6 +164,7 @@ class TaskTransition(Transition[TaskRunRecord]):
     ) -> None:
         super().__init__(run, current, proposed, mint, settings)
         self.world = world
+        self.lease_taken: str | None = None
         self.run_count_before = run.run_count
         self._flow_run: FlowRunOfTask | None = None
         self._flow_run_known = run.flow_run_id is None

@@ -1,8 +1,7 @@
 """The table of all rules, and of the policies that apply them: which rule governs what, in order.
 
-A policy's order is the Prefect server's. Rules on concurrency slots belong in here as rows too; the
-event of a transition and the mirror of a subflow are not rules but effects of every written state,
-and are the commands'.
+A policy's order is the Prefect server's. The event of a transition and the mirror of a subflow are
+not rules but effects of every written state, and are the commands'.
 
 Source: `prefect.server.orchestration.core_policy`.
 """
@@ -11,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lictor.schema.rules import flow_rules, run_rules, task_rules
+from lictor.schema.rules import flow_rules, run_rules, slot_rules, task_rules
 from lictor.schema.rules.bookkeeping import book_flow_run, book_task_run
 from lictor.schema.rules.engine import (
     ANY,
@@ -95,6 +94,42 @@ BYPASS_CANCELLING = Rule[FlowTransition](
     to_types=_types("CANCELLING"),
     before=flow_rules.bypass_cancelling_flow_runs_with_no_infra,
 )
+VALIDATE_SLOT = Rule[FlowTransition](
+    name="ValidateDeploymentConcurrencyAtRunning",
+    why="A run whose slot was given to another before it started needs a new one.",
+    from_types=_types("PENDING", "PAUSED"),
+    to_types=_types("RUNNING"),
+    before=slot_rules.validate_deployment_concurrency_at_running,
+    cleanup=slot_rules.give_back_flow_slot,
+)
+SECURE_FLOW_SLOT = Rule[FlowTransition](
+    name="SecureFlowConcurrencySlots",
+    why="A run is submitted only with a slot of its deployment's limit.",
+    from_types=ANY - {"PENDING", "RUNNING", "CANCELLING"},
+    to_types=_types("PENDING"),
+    before=slot_rules.secure_flow_concurrency_slots,
+    cleanup=slot_rules.give_back_flow_slot,
+)
+OLD_CLIENTS = Rule[FlowTransition](
+    name="RemoveDeploymentConcurrencyLeaseForOldClientVersions",
+    why="The slot of a client that does not renew its lease is held until the run ends.",
+    from_types=_types("PENDING"),
+    to_types=_types("RUNNING", "CANCELLING"),
+    after=slot_rules.remove_lease_for_old_client_versions,
+)
+CANCEL_LATE = Rule[FlowTransition](
+    name="EnforceDeploymentConcurrencyOnLate",
+    why="Where the limit cancels new runs, it cancels those that come too late to start.",
+    from_types=_types("SCHEDULED"),
+    to_types=_types("SCHEDULED"),
+    before=slot_rules.enforce_deployment_concurrency_on_late,
+)
+RELEASE_FLOW_SLOT = Rule[FlowTransition](
+    name="ReleaseFlowConcurrencySlots",
+    why="A run that needs its slot no more gives it back, once.",
+    after=slot_rules.release_flow_concurrency_slots,
+    transform=True,
+)
 ONLY_SCHEDULED_LATE = Rule[FlowTransition](
     name="EnsureOnlyScheduledFlowsMarkedLate",
     why="Only a SCHEDULED run is late, and it becomes so once.",
@@ -143,6 +178,19 @@ STOPPED_FLOWS = Rule[TaskTransition](
     why="A task runs only while its flow runs.",
     to_types=_types("RUNNING"),
     before=task_rules.prevent_running_tasks_from_stopped_flows,
+)
+SECURE_TASK_SLOTS = Rule[TaskTransition](
+    name="SecureTaskConcurrencySlots",
+    why="A task runs only with a slot of the limit on each of its tags.",
+    to_types=_types("RUNNING"),
+    before=slot_rules.secure_task_concurrency_slots,
+    cleanup=slot_rules.give_back_task_slots,
+)
+RELEASE_TASK_SLOTS = Rule[TaskTransition](
+    name="ReleaseTaskConcurrencySlots",
+    why="A task that neither runs nor is being stopped gives back the slots on its tags.",
+    after=slot_rules.release_task_concurrency_slots,
+    transform=True,
 )
 COPY_PARAMETERS_ID = Rule[TaskTransition](
     name="CopyTaskParametersID",
@@ -196,18 +244,26 @@ FLOW_CORE = Policy[FlowTransition](
         CANCELLING_TO_CANCELLED,
         BYPASS_CANCELLING,
         PREVENT_PENDING,
+        VALIDATE_SLOT,
+        SECURE_FLOW_SLOT,
+        OLD_CLIENTS,
         ONLY_SCHEDULED_LATE,
         PAUSING,
         RESUMING,
         COPY_SCHEDULED_TIME,
         WAIT_FOR_SCHEDULED_TIME,
         RETRY_FLOWS,
+        RELEASE_FLOW_SLOT,
     ),
 )
 FLOW_MINIMAL = Policy[FlowTransition](
-    "MinimalFlowPolicy", book_flow_run, (PRESERVE_LEASE, RESULT_LOSS, BYPASS_CANCELLING)
+    "MinimalFlowPolicy",
+    book_flow_run,
+    (PRESERVE_LEASE, RESULT_LOSS, BYPASS_CANCELLING, RELEASE_FLOW_SLOT),
 )
-FLOW_MARK_LATE = Policy[FlowTransition]("MarkLateRunsPolicy", book_flow_run, (ONLY_SCHEDULED_LATE,))
+FLOW_MARK_LATE = Policy[FlowTransition](
+    "MarkLateRunsPolicy", book_flow_run, (ONLY_SCHEDULED_LATE, CANCEL_LATE)
+)
 
 TASK_CORE = Policy[TaskTransition](
     "CoreTaskPolicy",
@@ -216,12 +272,14 @@ TASK_CORE = Policy[TaskTransition](
         CACHE_RETRIEVAL,
         TASK_TERMINAL,
         STOPPED_FLOWS,
+        SECURE_TASK_SLOTS,
         COPY_SCHEDULED_TIME,
         WAIT_FOR_SCHEDULED_TIME,
         RETRY_TASKS,
         RENAME_RERUNS,
         FLOW_RUN_TRACKER,
         CACHE_INSERTION,
+        RELEASE_TASK_SLOTS,
     ),
 )
 TASK_BACKGROUND = Policy[TaskTransition](
@@ -238,10 +296,11 @@ TASK_BACKGROUND = Policy[TaskTransition](
         RENAME_RERUNS,
         FLOW_RUN_TRACKER,
         CACHE_INSERTION,
+        RELEASE_TASK_SLOTS,
         ENQUEUE,
     ),
 )
-TASK_MINIMAL = Policy[TaskTransition]("MinimalTaskPolicy", book_task_run, ())
+TASK_MINIMAL = Policy[TaskTransition]("MinimalTaskPolicy", book_task_run, (RELEASE_TASK_SLOTS,))
 
 POLICIES: tuple[Policy[Any], ...] = (
     FLOW_CORE,

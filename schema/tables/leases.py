@@ -81,6 +81,20 @@ def delete(tx: Tx, id_: str) -> Ended | None:
     return Ended(created, held)
 
 
+def delete_endless(tx: Tx, holder_id: str) -> None:
+    """End the leases of a holder that have no end of their own."""
+    tx.run("DELETE FROM lease WHERE expires IS NULL AND holder_id = ?", (holder_id,))
+
+
+def delete_endless_of_tasks(tx: Tx, flow_run_id: str) -> None:
+    """The same for every task run of a flow run. There are few such leases, and many task runs."""
+    tx.run(
+        "DELETE FROM lease WHERE expires IS NULL AND holder_type = 'task_run' AND"
+        " (SELECT t.flow_run_id FROM task_run t WHERE t.id = lease.holder_id) = ?",
+        (flow_run_id,),
+    )
+
+
 def next_expiry(tx: ReadTx) -> Timestamp | None:
     """When the lease that ends first ends."""
     row = tx.one("SELECT min(expires) FROM lease WHERE expires IS NOT NULL")

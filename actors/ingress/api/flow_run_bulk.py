@@ -9,6 +9,7 @@ from functools import partial
 
 import msgspec
 
+from lictor.actors.ingress.api.flow_runs import client_version
 from lictor.actors.ingress.operations import Call, Operation
 from lictor.schema.commands import bulk, flow_runs
 from lictor.schema.filters.flow_runs import FlowRunFilter
@@ -52,6 +53,7 @@ async def bulk_set_state(call: Call[BulkSetState]) -> BulkSetStateResults:
     ids = await services.readers.read(
         partial(bulk.matching_ids, criteria=body.flow_runs, limit=body.limit)
     )
+    version = client_version(call.request)
     results = [
         await services.orchestrator.command(
             partial(
@@ -60,6 +62,7 @@ async def bulk_set_state(call: Call[BulkSetState]) -> BulkSetStateResults:
                 body=SetState(state=body.state, force=body.force),
                 mint=services.mint,
                 settings=services.settings,
+                client_version=version,
             )
         )
         for id_ in ids

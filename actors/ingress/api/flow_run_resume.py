@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import trio
 
+from lictor.actors.ingress.api.flow_runs import client_version
 from lictor.actors.ingress.http import Response, encode
 from lictor.actors.ingress.operations import Call, Operation
 from lictor.schema.commands import resume as command
@@ -35,6 +36,7 @@ async def resume(call: Call[Resume]) -> Response:
         variables=no_variables,
         mint=services.mint,
         settings=services.settings,
+        client_version=client_version(call.request),
     )
     result, is_new = await services.orchestrator.command(job)
     return Response(201 if is_new else 200, encode(result))

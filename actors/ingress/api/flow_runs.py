@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from functools import partial
 from uuid import UUID
 
@@ -88,9 +89,23 @@ async def set_state(call: Call[SetState]) -> Response:
         body=call.body,
         mint=services.mint,
         settings=services.settings,
+        client_version=client_version(call.request),
     )
     result, is_new = await services.orchestrator.command(job)
     return Response(201 if is_new else 200, encode(result))
+
+
+def client_version(request: Request) -> str | None:
+    """The version of the Prefect client that sent the request; None if it is no such client.
+
+    Source: `prefect.server.api.dependencies.get_prefect_client_version`.
+    """
+    agent = request.header(b"user-agent")
+    match = None if agent is None else _CLIENT.fullmatch(agent)
+    return None if match is None else match[1].decode("ascii")
+
+
+_CLIENT = re.compile(rb"prefect/(\d+\.\d+\.\d+[a-z.+0-9]*) \(API \S+\)")
 
 
 def created_by(request: Request) -> str | None:

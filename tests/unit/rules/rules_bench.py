@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from lictor.config.settings import Settings
 from lictor.schema import times
 from lictor.schema.mint import Mint
 from lictor.schema.rules import engine, policies
 from lictor.schema.rules.records import FlowRunRecord, State, TaskRunRecord
-from lictor.schema.rules.world import FlowRunOfTask
+from lictor.schema.rules.world import DeploymentLimit, FlowRunOfTask, NoTagSlots
 from lictor.schema.wire.flow_runs import FlowRunPolicy
 from lictor.schema.wire.states import SparseStateDetails
 from lictor.schema.wire.task_runs import TaskRunPolicy
@@ -41,6 +43,12 @@ class World:
     """The store of both kinds of runs; it remembers what was done to it."""
 
     def __init__(self) -> None:
+        self.deployments = {"deployment"}
+        self.limit: DeploymentLimit | None = None
+        self.leases: dict[str, float | None] = {}
+        self.leases_made = 0
+        self.tag_slots: NoTagSlots | None = None
+        self.tags_taken: dict[str, tuple[str, ...]] = {}
         self.timestamps: dict[str, list[str]] = {}
         self.inputs_deleted: list[tuple[str, list[str]]] = []
         self.flow_run: FlowRunOfTask | None = FlowRunOfTask(1, "RUNNING")
@@ -70,6 +78,48 @@ class World:
 
     def enqueue_task_run(self, task_key: str, task_run_id: str, *, retry: bool) -> None:
         self.queue.append((task_key, task_run_id, retry))
+
+    # Slots: as many leases as the limit has room for, each for so many seconds
+
+    def has_deployment(self, deployment_id: str) -> bool:
+        return deployment_id in self.deployments
+
+    def deployment_limit(self, deployment_id: str) -> DeploymentLimit | None:
+        if self.limit is None or not self.has_deployment(deployment_id):
+            return None
+        return msgspec.structs.replace(self.limit, occupied=len(self.leases))
+
+    def take_slot(self, limit_id: str, duration_s: float) -> str | None:
+        assert self.limit is not None
+        assert self.limit.id == limit_id
+        return None if len(self.leases) >= self.limit.limit else self._lease(duration_s)
+
+    def _lease(self, duration_s: float | None) -> str:
+        self.leases_made += 1
+        self.leases[f"lease-{self.leases_made}"] = duration_s
+        return f"lease-{self.leases_made}"
+
+    def renew_lease(self, lease_id: str, duration_s: float | None) -> bool:
+        if lease_id not in self.leases:
+            return False
+        self.leases[lease_id] = duration_s
+        return True
+
+    def release_lease(self, lease_id: str) -> None:
+        self.leases.pop(lease_id, None)
+        self.tags_taken.pop(lease_id, None)
+
+    def take_tag_slots(self, tags: Sequence[str]) -> str | NoTagSlots | None:
+        if self.tag_slots is not None:
+            return self.tag_slots
+        lease_id = self._lease(None)
+        self.tags_taken[lease_id] = tuple(tags)
+        return lease_id
+
+    def release_tag_slots(self, tags: Sequence[str]) -> None:
+        held = {id_ for id_, over in self.tags_taken.items() if set(over) & set(tags)}
+        for lease_id in held:
+            self.release_lease(lease_id)
 
     def write(self, run_id: str, state: State) -> None:
         self.timestamps.setdefault(run_id, []).append(state.timestamp)
@@ -116,9 +166,10 @@ class Bench:
         current: State | None,
         proposed: State,
         policy: engine.Policy[engine.FlowTransition] = policies.FLOW_CORE,
+        client_version: str | None = None,
     ) -> engine.FlowTransition:
         transition = engine.FlowTransition(
-            run, current, proposed, self.world, self.mint, self.settings
+            run, current, proposed, self.world, self.mint, self.settings, client_version
         )
         engine.begin(policy, transition)
         if transition.proposed is not None:

@@ -20,7 +20,7 @@ from lictor.schema.wire.states import TERMINAL
 
 @pytest.mark.parametrize("policy", [policies.FLOW_CORE, policies.FLOW_MINIMAL])
 def test_a_lease_is_carried_on_unless_the_new_state_brings_one(bench, policy):
-    current = bench.state("PENDING", deployment_concurrency_lease_id="lease-1")
+    current = bench.state("RUNNING", deployment_concurrency_lease_id="lease-1")
     kept = bench.flow(flow_run(), current, bench.state("RUNNING"), policy)
     assert kept.proposed.details.deployment_concurrency_lease_id == "lease-1"
     brought = bench.state("RUNNING", deployment_concurrency_lease_id="lease-2")

@@ -41,17 +41,8 @@ UPSTREAM = {
     """,
     "MinimalTaskPolicy": "ReleaseTaskConcurrencySlots",
 }
-# Slots are not a matter of states alone; the event belongs to the command.
-ELSEWHERE = {
-    "ValidateDeploymentConcurrencyAtRunning",
-    "SecureFlowConcurrencySlots",
-    "RemoveDeploymentConcurrencyLeaseForOldClientVersions",
-    "ReleaseFlowConcurrencySlots",
-    "EnforceDeploymentConcurrencyOnLate",
-    "SecureTaskConcurrencySlots",
-    "ReleaseTaskConcurrencySlots",
-    "InstrumentFlowRunStateTransitions",
-}
+# The event belongs to the command.
+ELSEWHERE = {"InstrumentFlowRunStateTransitions"}
 
 GOVERNED = {
     "PreserveDeploymentConcurrencyLeaseId": ("any", "any"),
@@ -61,6 +52,14 @@ GOVERNED = {
     "EnforceCancellingToCancelledTransition": ("CANCELLING", "any but CANCELLED"),
     "BypassCancellingFlowRunsWithNoInfra": ("SCHEDULED PAUSED", "CANCELLING"),
     "PreventPendingTransitions": ("PENDING CANCELLING RUNNING CANCELLED", "PENDING"),
+    # (Upstream a run that comes back from a pause is not asked for its slot.)
+    "ValidateDeploymentConcurrencyAtRunning": ("PENDING PAUSED", "RUNNING"),
+    "SecureFlowConcurrencySlots": ("any but PENDING RUNNING CANCELLING", "PENDING"),
+    "RemoveDeploymentConcurrencyLeaseForOldClientVersions": ("PENDING", "RUNNING CANCELLING"),
+    "ReleaseFlowConcurrencySlots": ("any", "any"),
+    "EnforceDeploymentConcurrencyOnLate": ("SCHEDULED", "SCHEDULED"),
+    "SecureTaskConcurrencySlots": ("any", "RUNNING"),
+    "ReleaseTaskConcurrencySlots": ("any", "any"),
     "EnsureOnlyScheduledFlowsMarkedLate": ("any", "SCHEDULED"),
     "HandlePausingFlows": ("any", "PAUSED"),
     "HandleResumingPausedFlows": ("PAUSED", "any"),
@@ -86,6 +85,17 @@ PHASES = {
     "CacheInsertion": ("before", "after"),
     "UpdateFlowRunTrackerOnTasks": ("after",),
     "EnqueueScheduledTasks": ("after",),
+    "ValidateDeploymentConcurrencyAtRunning": ("before", "cleanup"),
+    "SecureFlowConcurrencySlots": ("before", "cleanup"),
+    "SecureTaskConcurrencySlots": ("before", "cleanup"),
+    "RemoveDeploymentConcurrencyLeaseForOldClientVersions": ("after",),
+    "ReleaseFlowConcurrencySlots": ("after",),
+    "ReleaseTaskConcurrencySlots": ("after",),
+}
+TRANSFORMS = {
+    "PreserveDeploymentConcurrencyLeaseId",
+    "ReleaseFlowConcurrencySlots",
+    "ReleaseTaskConcurrencySlots",
 }
 
 ROWS = list(dict.fromkeys(rule for policy in policies.POLICIES for rule in policy.rules))
@@ -94,8 +104,8 @@ ROWS = list(dict.fromkeys(rule for policy in policies.POLICIES for rule in polic
 def types(words: str) -> frozenset[str | None]:
     if words == "any":
         return ANY
-    if words == "any but CANCELLED":
-        return ANY - {"CANCELLED"}
+    if words.startswith("any but "):
+        return ANY - set(words.removeprefix("any but ").split())
     return TERMINAL if words == "terminal" else frozenset(words.split())
 
 
@@ -121,7 +131,7 @@ def test_a_row_says_what_it_governs_when_and_why(rule):
     assert rule.phases == PHASES.get(rule.name, ("before",))
     assert rule.why.endswith(".")
     assert "\n" not in rule.why
-    assert rule.transform == (rule.name == "PreserveDeploymentConcurrencyLeaseId")
+    assert rule.transform == (rule.name in TRANSFORMS)
 
 
 def test_no_two_rows_have_one_name():
