@@ -5,7 +5,6 @@ Everything wrong is found in one go and told in one `Misconfigured`. Nothing her
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -175,6 +174,8 @@ def _unknown_variables(variables: Mapping[str, str]) -> Iterator[str]:
 
 def _did_you_mean(name: str, known: set[str], prefix: str = "") -> str:
     """A hint at the likeliest of `known`; the `prefix` they share says nothing about likeness."""
+    import difflib  # for a start that fails only
+
     bare = [each.removeprefix(prefix) for each in known]
     close = difflib.get_close_matches(name.removeprefix(prefix), bare, n=1)
     hint = f"did you mean {prefix}{close[0]}?" if close else "remove it;"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -59,6 +60,7 @@ def cli() -> None:
 @_with_setting_flags
 def serve(config: Path | None, **flags: str | None) -> None:
     """Serve the API until SIGTERM or Ctrl-C."""
+    gc.disable()  # until everything is there: imports make no garbage, only work for the collector
     loaded = _load(config, flags)
     from lictor.daemon import process
 

@@ -106,6 +106,7 @@ class _Life:
                 self._is_ready = True
                 # What start-up made lives as long as the process: the collector need not look.
                 gc.freeze()
+                gc.enable()
                 self._announce(listening[0])
                 helpers.start_soon(self._notifier.feed_watchdog, alive)
                 await self._stop.wait()

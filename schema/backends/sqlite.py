@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -19,6 +18,8 @@ from lictor.schema.backends.tx import Value
 from lictor.schema.errors import Unavailable
 
 T = TypeVar("T")
+
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 APPLICATION_ID = 0x4C494354
 """`LICT`: lets `file` and lictor itself recognise the database."""
@@ -270,7 +271,7 @@ def _is_blank(connection: apsw.Connection) -> bool:
 def migrations() -> list[tuple[int, str]]:
     """Every migration as (number, SQL), in order."""
     found = []
-    for file in resources.files("lictor.schema.migrations").iterdir():
+    for file in MIGRATIONS.iterdir():
         if match := re.fullmatch(r"(\d{4})_\w+\.sql", file.name):
             found.append((int(match[1]), file.read_text(encoding="utf-8")))
     return sorted(found)
