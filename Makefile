@@ -1,6 +1,7 @@
 # make serve   set up .venv and start lictor        (ARGS="--port 4300" adds flags)
 # make test    set up everything and run the linter, both type checkers and all tests
 # make soak    200 clients for a minute, and every crash point under a seed of its own (SEED=...)
+# make simulate  many histories of all actors in virtual time (FIRST=... SEEDS=2000)
 # make lock    resolve the dependencies anew into requirements*.lock
 # make docs    write docs/settings.md from the declaration of the settings
 
@@ -20,7 +21,7 @@ make_venv = "$(PYTHON)" -m venv $(1) || { rm -rf $(1); echo "Python's venv is mi
 install = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: serve test lint types tests soak lock docs clean
+.PHONY: serve test lint types tests soak simulate lock docs clean
 
 serve: $(VENV)/installed
 	exec $(VENV)/bin/lictor serve $(ARGS)
@@ -41,6 +42,12 @@ SEED ?= $(shell date +%s)
 
 soak: $(VENV)/installed-dev
 	LICTOR_SOAK_S=60 LICTOR_CRASH_SEED=$(SEED) $(VENV)/bin/pytest -s tests/soak tests/crash $(ARGS)
+
+FIRST ?= $(SEED)
+SEEDS ?= 2000
+
+simulate: $(VENV)/installed-dev
+	$(VENV)/bin/python -m tests.simulation --first $(FIRST) --seeds $(SEEDS) $(ARGS)
 
 $(VENV)/bin/python:
 	@"$(PYTHON)" -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "lictor needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'

@@ -1,0 +1,121 @@
+"""What a history is made of, drawn from its seed: clients, pace, faults, and rare branches.
+
+The rare branches are FoundationDB's *buggify*: limits so small that a full mailbox, a group of one
+or a reader that falls behind, which a year of running may not show, happen all the time.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+from unittest import mock
+
+from lictor.actors import event_pages, events, logs
+from lictor.actors.checkpointer import Checkpointer
+from lictor.actors.events import EventHub
+from lictor.actors.fanout import Fanout
+from lictor.actors.journal import Journal
+from lictor.actors.logs import LogWriter
+from lictor.actors.orchestrator import Orchestrator
+
+PACES_S = (0.002, 0.05, 1.0, 20.0, 400.0)
+"""Mean times that a client thinks between two requests: from a burst to a quiet day."""
+FAULTS = (
+    "power", "power inside a commit", "power after a commit", "kill", "stop", "full disk",
+    "failing sync", "wall clock", "suspended", "stopped process",
+)  # fmt: skip
+
+
+class Fault(NamedTuple):
+    """One of `FAULTS`, `after_s` seconds after the one before; `amount` means what it needs."""
+
+    after_s: float
+    kind: str
+    amount: float
+
+
+class Plan:
+    """Everything about a history that is decided before it begins."""
+
+    def __init__(self, seed: int) -> None:
+        chance = random.Random(f"plan {seed}")
+        self.seed = seed
+        self.pace_s = chance.choice(PACES_S)
+        self.runners = chance.randint(2, 4)
+        self.runs_each = chance.randint(1, 4)
+        self.reporters = chance.randint(1, 2)
+        self.shippers = chance.randint(0, 2)
+        self.followers = chance.randint(1, 3)
+        self.tails = chance.randint(0, 2)
+        self.intruders = chance.randint(0, 2)
+        self.vanish = chance.choice([0.0, 0.02, 0.1])
+        self.repeat = chance.choice([0.0, 0.05, 0.2])
+        self.slow_disk = chance.choice([0.0, 0.0, 0.05, 0.3])
+        self.slow_disk_s = chance.choice([0.001, 0.05, 2.0])
+        self.slow_read = chance.choice([0.0, 0.0, 0.3])
+        self.clock_grain_ns = chance.choice([1, 1, 1_000_000, 15_625_000])
+        self.limits = dict(_limits(chance))
+        self.faults = [self._fault(chance) for _ in range(chance.choice([0, 1, 2, 3, 5]))]
+
+    def __str__(self) -> str:
+        limits = {f"{owner.__name__}.{name}": value for (owner, name), value in self.limits.items()}
+        return f"plan: {vars(self) | {'limits': limits}}"
+
+    def _fault(self, chance: random.Random) -> Fault:
+        kind = chance.choice(FAULTS)
+        after_s = chance.expovariate(1 / (self.pace_s * 12))
+        if kind == "power inside a commit":
+            amount: float = chance.randrange(60)
+        elif kind == "power after a commit":
+            amount = chance.randrange(20)
+        elif kind == "wall clock":
+            amount = chance.choice([-3600.0, 3600.0, -0.5, -60.0, 60.0])
+        elif kind in ("suspended", "stopped process"):
+            amount = chance.choice([10.0, 600.0, 86_400.0])
+        else:
+            amount = self.pace_s * chance.uniform(1, 10)
+        return Fault(after_s, kind, amount)
+
+
+_SQUEEZED: tuple[tuple[Any, str, tuple[int, ...]], ...] = (
+    (Journal, "mailbox_limit", (1, 2, 5)),
+    (Journal, "group_limit", (1, 2, 7)),
+    (Orchestrator, "in_flight_limit", (1, 3)),
+    (EventHub, "batches_waiting_max", (1, 2)),
+    (EventHub, "bytes_waiting_max", (1, 3000)),
+    (LogWriter, "batches_waiting_max", (1, 2)),
+    (LogWriter, "bytes_waiting_max", (1, 500)),
+    (Fanout, "waiting_bytes_max", (1, 1500)),
+    (Fanout, "subscribers_max", (2,)),
+    (Checkpointer, "passive_pages", (1, 20)),
+    (Checkpointer, "reset_pages", (1, 60)),
+    (events, "EVENTS_PER_JOB", (1, 3)),
+    (logs, "BATCHES_PER_JOB", (1, 2)),
+    (event_pages, "PAGE_EVENTS", (2, 7)),
+    (event_pages, "PAGES_KEPT", (1, 2)),
+)
+"""Keyword defaults of constructors, and constants of modules, with values that are rare."""
+
+
+def _limits(chance: random.Random) -> Iterator[tuple[tuple[Any, str], int]]:
+    share = chance.choice([0.0, 0.2, 0.6])
+    for owner, name, values in _SQUEEZED:
+        value = chance.choice(values)
+        if chance.random() < share:
+            yield (owner, name), value
+
+
+@contextmanager
+def squeezed(limits: dict[tuple[Any, str], int]) -> Iterator[None]:
+    """Inside the block these limits are what the plan says."""
+    with ExitStack() as stack:
+        for (owner, name), value in limits.items():
+            if isinstance(owner, type):
+                defaults = owner.__init__.__kwdefaults__  # type: ignore[misc]
+                assert name in defaults, f"{owner.__name__} has no limit {name}"
+                stack.enter_context(mock.patch.dict(defaults, {name: value}))
+            else:
+                stack.enter_context(mock.patch.object(owner, name, value))
+        yield
