@@ -7,7 +7,7 @@ Serves  `acquire`, `take`, `renew`, `release`, each decided in one transaction. 
         which every tagged task asks for: its id alone says what it is, and nothing is stored.
 Timer   sleeps until the next lease ends, by the table's index of expiries, and looks at the clocks
         at least every `LOOK_S` seconds, which no lease is shorter than.
-Fails   a failed commit is refused to its caller; a reaping that the disk refuses is tried again.
+Fails   a failed commit is refused to its caller; the ending of leases is tried until it succeeds.
 
 Theory: a holder renews when three quarters of its lease are over. If lictor was not there to be
 asked, because it was down, or because the machine stood still, or if the wall clock was moved, no
@@ -16,7 +16,8 @@ lease can be held against its holder: each runs for its whole length once more, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -36,7 +37,6 @@ from lictor.schema.rules import slots as arithmetic
 from lictor.schema.rules import waiting
 from lictor.schema.rules.slots import TAG_PREFIX, Limit
 from lictor.schema.tables import leases, limits
-from lictor.schema.times import Timestamp
 
 T = TypeVar("T")
 
@@ -48,9 +48,6 @@ JUMP_S = 5.0
 
 RETRY_S = 1.0
 """Between two tries to end leases on a disk that refuses."""
-
-HOLDINGS_READ = 64
-"""Leases that are looked at to foresee when a slot will be free."""
 
 JITTER = 0.1
 """Waits are drawn out by up to this part, so that none comes just before the slot is free."""
@@ -72,14 +69,16 @@ class Full:
 class LeaseManager:
     """See the module's head."""
 
-    def __init__(
-        self, journal: Journal, readers: Readers, mint: Mint, settings: Settings
-    ) -> None:
+    def __init__(self, journal: Journal, readers: Readers, mint: Mint, settings: Settings) -> None:
         self._journal = journal
         self._readers = readers
         self._mint = mint
         self._settings = settings
         self._closing = trio.Event()
+        self._freeing: Counter[str] = Counter()
+        """Slots, by limit, whose release is under way."""
+        self._hoping: Counter[str] = Counter()
+        """Slots, by limit, of requests under way that count on those."""
         self.waiters = waiting.Waiters()
 
     async def acquire(self, wanted: Wanted) -> Taken | Full:
@@ -94,8 +93,7 @@ class LeaseManager:
             return found
         if not found:
             return Taken([], self._empty_lease())
-        job = partial(commands.acquire, wanted=wanted, mint=self._mint)
-        return self._served(await self._journal.write(job), wanted)
+        return await self._decide(commands.acquire, wanted, found)
 
     async def take(self, wanted: Wanted) -> Taken | Full:
         """Slots without a lease, or the reason to wait. Raises as `acquire` does."""
@@ -104,38 +102,60 @@ class LeaseManager:
             return found
         if not found:
             return Taken([], None)
-        job = partial(commands.take, wanted=wanted, mint=self._mint)
-        return self._served(await self._journal.write(job), wanted)
+        return await self._decide(commands.take, wanted, found)
 
     async def renew(self, lease_id: str, duration_s: float) -> bool:
         """Let a lease end `duration_s` seconds from now; False if there is none any more."""
         if lease_id.startswith(EMPTY_LEASE):
             return True
         return await self._journal.write(
-            lambda tx: leases.renew(tx, lease_id, duration_s, self._mint.now())
+            lambda tx: leases.renew(tx, lease_id, duration_s, self._now_at())
         )
 
     async def release(self, lease_id: str) -> bool:
         """End a lease; False, and nothing changes, if there is none."""
         if lease_id.startswith(EMPTY_LEASE):
             return True
-        return await self._journal.write(
-            lambda tx: commands.release(tx, lease_id, self._mint.now())
-        )
+        shares = self._readers.inline(partial(leases.shares, id_=lease_id))
+        self._freeing.update(dict(shares))
+        try:
+            return await self._journal.write(
+                lambda tx: commands.release(tx, lease_id, self._now_at())
+            )
+        finally:
+            _take_back(self._freeing, shares)
 
     def _look(self, wanted: Wanted) -> list[Limit] | Full:
-        """The limits of a request, as last committed; or the refusal, when they have no slots."""
+        """The limits of a request, as last committed; or the refusal, when they have no slots.
+
+        A slot whose release is on its way to the disk is as good as free: a request that counts on
+        it is decided after the release, often in the same commit.
+        """
         found = self._readers.inline(partial(limits.read_named, names=wanted.names))
-        if found:
-            arithmetic.require_possible(found, wanted.slots, wanted.mode)
-            now, now_s, who = self._mint.now(), trio.current_time(), _who(wanted)
-            for limit in found:
-                kept = self.waiters.kept(limit, who, now_s)
-                if not limit.fits(wanted.slots + kept, now):
-                    return self._refuse(wanted, found)
+        if not found:
+            return found
+        arithmetic.require_possible(found, wanted.slots, wanted.mode)
+        now_at, now_s, who = self._now_at(), trio.current_time(), _who(wanted)
+        for limit in found:
+            slots = wanted.slots + self.waiters.kept(limit, who, now_s)
+            freed = self._freeing[limit.id] - self._hoping[limit.id]
+            if not limit.fits(slots, now_at) and not limit.fits(slots - freed, now_at):
+                return self._refuse(wanted, found)
         return found
 
-    def _served(self, taken: Taken | None, wanted: Wanted) -> Taken | Full:
+    async def _decide(
+        self,
+        command: Callable[[Tx, Wanted, Mint], Taken | None],
+        wanted: Wanted,
+        found: Sequence[Limit],
+    ) -> Taken | Full:
+        """Have a request decided in its transaction."""
+        hopes = [(limit.id, wanted.slots) for limit in found if self._freeing[limit.id]]
+        self._hoping.update(dict(hopes))
+        try:
+            taken = await self._journal.write(lambda tx: command(tx, wanted, self._mint))
+        finally:
+            _take_back(self._hoping, hopes)
         if taken is None:
             found = self._readers.inline(partial(limits.read_named, names=wanted.names))
             return self._refuse(wanted, found)
@@ -146,18 +166,17 @@ class LeaseManager:
 
     def _refuse(self, wanted: Wanted, found: Sequence[Limit]) -> Full:
         """Give the caller its place in the queue of each limit that stands in its way."""
-        now, now_s, who = self._mint.now(), trio.current_time(), _who(wanted)
-        waits = {limit.id: waiting.WAIT_S_MIN for limit in found if limit.active}
+        now_at, now_s, who = self._now_at(), trio.current_time(), _who(wanted)
+        waits: dict[str, float] = {}
         for limit in found:
             ahead = self.waiters.ahead(limit.id, who, now_s)
-            if limit.fits(wanted.slots + ahead, now):
+            if limit.fits(wanted.slots + ahead, now_at):
                 continue
             holdings = self._readers.inline(
-                partial(leases.holdings, limit_seq=limit.seq, most=HOLDINGS_READ)
+                partial(leases.holdings, limit_seq=limit.seq, most=waiting.HOLDINGS_MAX)
             )
-            waits[limit.id] = self._bounded(
-                limit, waiting.wait_s(limit, holdings, wanted.slots, ahead, now)
-            )
+            wait_s = waiting.wait_s(limit, holdings, wanted.slots, ahead, now_at)
+            waits[limit.id] = self._bounded(limit, wait_s)
         wait_s = max(waits.values(), default=waiting.WAIT_S_MIN)
         for limit_id in waits:
             self.waiters.refused(limit_id, who, wanted.slots, now_s, wait_s)
@@ -183,11 +202,11 @@ class LeaseManager:
         task_status.started()
         await self._grant_grace("start")
         while not self._closing.is_set():
-            wall, monotonic_s = self._mint.now(), trio.current_time()
-            with trio.move_on_after(self._until_next(wall)):
+            wall_s, monotonic_s = self._now_at(), trio.current_time()
+            with trio.move_on_after(self._until_next(wall_s)):
                 await self._closing.wait()
             passed_s = trio.current_time() - monotonic_s
-            if abs(times.seconds_between(wall, self._mint.now()) - passed_s) > JUMP_S:
+            if abs(self._now_at() - wall_s - passed_s) > JUMP_S:
                 await self._grant_grace("jump")
             await self._end_expired()
             self.waiters.forget_gone(trio.current_time())
@@ -196,27 +215,24 @@ class LeaseManager:
         """End no more leases; requests are served for as long as they come."""
         self._closing.set()
 
-    def _until_next(self, now: Timestamp) -> float:
+    def _until_next(self, now_at: float) -> float:
         """Seconds to sleep."""
-        expires = self._next_expiry()
-        if expires is None:
-            return LOOK_S
-        return min(max(times.seconds_between(now, expires), 0.0), LOOK_S)
+        expires_at = self._next_expiry()
+        return LOOK_S if expires_at is None else min(max(expires_at - now_at, 0.0), LOOK_S)
 
     async def _end_expired(self) -> None:
         """End the leases that are over, some at a time."""
         while not self._closing.is_set():
-            now = self._mint.now()
-            expires = self._next_expiry()
-            if expires is None or expires > now:
+            now_at, expires_at = self._now_at(), self._next_expiry()
+            if expires_at is None or expires_at > now_at:
                 return
-            ended = await self._persist(partial(commands.release_expired, now=now))
+            ended = await self._persist(partial(commands.release_expired, now_at=now_at))
             observe("lictor.leases.expired.end", leases=ended)
 
     async def _grant_grace(self, reason: str) -> None:
         """Nobody could renew, or the clock has moved: every lease runs its whole length anew."""
         if self._next_expiry() is not None:
-            await self._persist(lambda tx: leases.grant_grace(tx, self._mint.now()))
+            await self._persist(lambda tx: leases.grant_grace(tx, self._now_at()))
             observe("lictor.leases.grace.grant", reason=reason)
 
     async def _persist(self, job: Callable[[Tx], T]) -> T | None:
@@ -230,8 +246,20 @@ class LeaseManager:
                 await self._closing.wait()
         return None
 
-    def _next_expiry(self) -> Timestamp | None:
+    def _next_expiry(self) -> float | None:
         return self._readers.inline(leases.next_expiry)
+
+    def _now_at(self) -> float:
+        """This moment by the wall clock, in seconds since the Unix epoch."""
+        return times.epoch_s(self._mint.now())
+
+
+def _take_back(counts: Counter[str], numbers: Iterable[tuple[str, int]]) -> None:
+    """Subtract, and forget what has come to nothing."""
+    for key, number in numbers:
+        counts[key] -= number
+        if not counts[key]:
+            del counts[key]
 
 
 def _who(wanted: Wanted) -> str | None:

@@ -31,6 +31,11 @@ def seconds_between(earlier: Timestamp, later: Timestamp) -> float:
     return (parse(later) - parse(earlier)).total_seconds()
 
 
+def epoch_s(stamp: Timestamp) -> float:
+    """Seconds from the Unix epoch to `stamp`."""
+    return parse(stamp).timestamp()
+
+
 def shift(stamp: Timestamp, seconds: float) -> Timestamp:
     """`stamp` moved by `seconds`."""
     return text(parse(stamp) + timedelta(seconds=seconds))

@@ -19,7 +19,7 @@ from lictor.schema.rules.slots import OCCUPANCY_S, TAG_PREFIX, Limit
 from lictor.schema.tables import events, leases
 from lictor.schema.tables import limits as table
 from lictor.schema.tables.leases import Holder
-from lictor.schema.times import Timestamp
+from lictor.schema.times import epoch_s
 from lictor.schema.wire.concurrency_limits import LimitCreate, LimitUpdate
 
 
@@ -60,7 +60,7 @@ def _new(
     now = mint.now()
     return Limit(
         0, mint.id(), now, now, name, active, slots_max, decay_per_s, OCCUPANCY_S, loose_slots,
-        now, 0,
+        epoch_s(now), 0,
     )  # fmt: skip
 
 
@@ -88,10 +88,10 @@ def update(tx: Tx, id_: str | None, name: str | None, body: LimitUpdate, mint: M
     given.pop("denied_slots", None)
     if given.get("name", limit.name) != limit.name:
         _require_free(tx, given["name"])
-    in_use, now = given.pop("active_slots", None), mint.now()
+    in_use, now_at = given.pop("active_slots", None), epoch_s(mint.now())
     changed = structs.replace(limit, **{_FIELDS[field]: value for field, value in given.items()})
     if in_use is not None or changed.decay_per_s != limit.decay_per_s:
-        changed = _in_use(changed, limit.occupied(now) if in_use is None else in_use, now)
+        changed = _in_use(changed, limit.occupied(now_at) if in_use is None else in_use, now_at)
     if changed != limit:
         _write(tx, changed, mint)
     return True
@@ -105,10 +105,10 @@ _FIELDS = {
 }
 
 
-def _in_use(limit: Limit, in_use: float, now: Timestamp) -> Limit:
+def _in_use(limit: Limit, in_use: float, now_at: float) -> Limit:
     """The limit with so many slots in use, under the decay it has."""
     if limit.decay_per_s:
-        return structs.replace(limit, loose_slots=float(in_use), loose_at=now)
+        return structs.replace(limit, loose_slots=float(in_use), loose_at=now_at)
     return structs.replace(
         limit, loose_slots=float(max(0, math.floor(in_use) - limit.leased_slots))
     )
@@ -164,12 +164,13 @@ def reset_tag(tx: Tx, tag: str, task_run_ids: Sequence[str], mint: Mint) -> bool
     if limit is None:
         return False
     _end_leases(tx, limit, mint)
-    table.set_loose(tx, limit.seq, 0.0, mint.now())
+    table.set_loose(tx, limit.seq, 0.0, epoch_s(mint.now()))
     for task_run_id in task_run_ids:
         emptied = table.read_by_name(tx, limit.name)
         assert emptied is not None
         holder = Holder("task_run", task_run_id)
-        slots.lease(tx, [emptied], slots.Wanted((), 1, holder=holder), mint, mint.now())
+        wanted = slots.Wanted((), 1, holder=holder)
+        slots.lease(tx, [emptied], wanted, mint, epoch_s(mint.now()))
     return True
 
 
@@ -183,9 +184,9 @@ def delete_with_leases(tx: Tx, id_: str | None, name: str | None, mint: Mint) ->
 
 
 def _end_leases(tx: Tx, limit: Limit, mint: Mint) -> None:
-    now = mint.now()
+    now_at = epoch_s(mint.now())
     for lease_id in leases.on_limit(tx, limit.seq):
-        slots.release(tx, lease_id, now)
+        slots.release(tx, lease_id, now_at)
 
 
 def _require_free(tx: Tx, name: str) -> None:

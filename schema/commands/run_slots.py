@@ -11,14 +11,12 @@ from lictor.schema.commands.proposals import decode_details
 from lictor.schema.commands.slots import Wanted
 from lictor.schema.mint import Mint
 from lictor.schema.rules.slots import TAG_PREFIX, full
-from lictor.schema.rules.waiting import wait_s
+from lictor.schema.rules.waiting import HOLDINGS_MAX, wait_s
 from lictor.schema.rules.world import DeploymentLimit, NoTagSlots
 from lictor.schema.tables import leases
 from lictor.schema.tables import limits as table
 from lictor.schema.tables.leases import Holder
-
-HOLDINGS_READ = 64
-"""Leases that are looked at to foresee when a slot will be free."""
+from lictor.schema.times import epoch_s
 
 
 class _RunSlots:
@@ -32,7 +30,7 @@ class _RunSlots:
         self._mint = mint
 
     def release_lease(self, lease_id: str) -> None:
-        slots.release(self._tx, lease_id, self._mint.now())
+        slots.release(self._tx, lease_id, epoch_s(self._mint.now()))
 
 
 class FlowSlots(_RunSlots):
@@ -49,14 +47,14 @@ class FlowSlots(_RunSlots):
         return None
 
     def take_slot(self, limit_id: str, duration_s: float) -> str | None:
-        limit, now = table.read(self._tx, limit_id), self._mint.now()
-        if limit is None or not limit.fits(1, now):
+        limit, now_at = table.read(self._tx, limit_id), epoch_s(self._mint.now())
+        if limit is None or not limit.fits(1, now_at):
             return None
         wanted = Wanted((), 1, holder=self._holder, duration_s=duration_s)
-        return slots.lease(self._tx, [limit], wanted, self._mint, now)
+        return slots.lease(self._tx, [limit], wanted, self._mint, now_at)
 
     def renew_lease(self, lease_id: str, duration_s: float | None) -> bool:
-        return leases.renew(self._tx, lease_id, duration_s, self._mint.now())
+        return leases.renew(self._tx, lease_id, duration_s, epoch_s(self._mint.now()))
 
 
 class TaskSlots(_RunSlots):
@@ -69,7 +67,7 @@ class TaskSlots(_RunSlots):
         self._settings = settings
 
     def take_tag_slots(self, tags: Sequence[str]) -> str | NoTagSlots | None:
-        tx, now = self._tx, self._mint.now()
+        tx, now_at = self._tx, epoch_s(self._mint.now())
         names = [TAG_PREFIX + tag for tag in tags]
         limits = [limit for limit in table.read_named(tx, names) if limit.active]
         if not limits or slots.held(tx, self._holder.id, names):
@@ -77,19 +75,19 @@ class TaskSlots(_RunSlots):
         closed = [limit.name for limit in limits if limit.limit <= 0]
         if closed:
             return NoTagSlots(_tags(closed), None)
-        blocking = full(limits, 1, now)
+        blocking = full(limits, 1, now_at)
         if blocking:
             waits = [
-                wait_s(limit, leases.holdings(tx, limit.seq, HOLDINGS_READ), 1, 0, now)
+                wait_s(limit, leases.holdings(tx, limit.seq, HOLDINGS_MAX), 1, 0, now_at)
                 for limit in blocking
             ]
             longest_s = min(max(waits), self._settings.tag_slot_wait_max_s)
             return NoTagSlots(_tags([limit.name for limit in blocking]), longest_s)
-        return slots.lease(tx, limits, Wanted((), 1, holder=self._holder), self._mint, now)
+        return slots.lease(tx, limits, Wanted((), 1, holder=self._holder), self._mint, now_at)
 
     def release_tag_slots(self, tags: Sequence[str]) -> None:
         names = [TAG_PREFIX + tag for tag in tags]
-        slots.release_held(self._tx, self._holder.id, names, self._mint.now())
+        slots.release_held(self._tx, self._holder.id, names, epoch_s(self._mint.now()))
 
 
 def _tags(names: Sequence[str]) -> tuple[str, ...]:

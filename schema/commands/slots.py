@@ -18,7 +18,7 @@ from lictor.schema.rules.slots import Limit
 from lictor.schema.tables import leases
 from lictor.schema.tables import limits as table
 from lictor.schema.tables.leases import Holder
-from lictor.schema.times import Timestamp, seconds_between
+from lictor.schema.times import epoch_s
 from lictor.schema.wire.concurrency_limits import Mode
 
 EXPIRED_MAX = 100
@@ -50,22 +50,22 @@ def acquire(tx: Tx, wanted: Wanted, mint: Mint) -> Taken | None:
     Raises:
         Invalid: it can never be granted.
     """
-    limits, now = table.read_named(tx, wanted.names), mint.now()
+    limits, now_at = table.read_named(tx, wanted.names), epoch_s(mint.now())
     arithmetic.require_possible(limits, wanted.slots, wanted.mode)
-    if arithmetic.full(limits, wanted.slots, now):
+    if arithmetic.full(limits, wanted.slots, now_at):
         return None
-    return Taken(limits, lease(tx, limits, wanted, mint, now))
+    return Taken(limits, lease(tx, limits, wanted, mint, now_at))
 
 
-def lease(tx: Tx, limits: Iterable[Limit], wanted: Wanted, mint: Mint, now: Timestamp) -> str:
+def lease(tx: Tx, limits: Iterable[Limit], wanted: Wanted, mint: Mint, now_at: float) -> str:
     """Take slots under a new lease, whether or not they are free; its id."""
     id_ = mint.id()
     shares = []
     for limit in limits:
         shares.append((limit.seq, wanted.slots if limit.active else 0))
         if limit.active and limit.decay_per_s:
-            table.set_loose(tx, limit.seq, limit.occupied(now) + wanted.slots, now)
-    leases.insert(tx, id_, now, wanted.duration_s, wanted.holder, shares)
+            table.set_loose(tx, limit.seq, limit.occupied(now_at) + wanted.slots, now_at)
+    leases.insert(tx, id_, now_at, wanted.duration_s, wanted.holder, shares)
     return id_
 
 
@@ -75,14 +75,14 @@ def take(tx: Tx, wanted: Wanted, mint: Mint) -> Taken | None:
     Raises:
         Invalid: it can never be granted.
     """
-    limits, now = table.read_named(tx, wanted.names), mint.now()
+    limits, now_at = table.read_named(tx, wanted.names), epoch_s(mint.now())
     arithmetic.require_possible(limits, wanted.slots, wanted.mode)
-    if arithmetic.full(limits, wanted.slots, now):
+    if arithmetic.full(limits, wanted.slots, now_at):
         return None
     for limit in limits:
         if limit.active:
-            in_use = limit.occupied(now) if limit.decay_per_s else limit.loose_slots
-            table.set_loose(tx, limit.seq, in_use + wanted.slots, now)
+            in_use = limit.occupied(now_at) if limit.decay_per_s else limit.loose_slots
+            table.set_loose(tx, limit.seq, in_use + wanted.slots, now_at)
     return Taken(limits, None)
 
 
@@ -90,47 +90,46 @@ def give(
     tx: Tx, names: Iterable[str], slots: int, occupancy_s: float | None, mint: Mint
 ) -> list[Limit]:
     """Give back slots that were taken without a lease; those of leases stay. The limits found."""
-    limits, now = table.read_named(tx, names), mint.now()
+    limits, now_at = table.read_named(tx, names), epoch_s(mint.now())
     for limit in limits:
         if not limit.active:
             continue
-        in_use = limit.occupied(now) if limit.decay_per_s else limit.loose_slots
-        table.set_loose(tx, limit.seq, max(0.0, in_use - slots), now)
+        in_use = limit.occupied(now_at) if limit.decay_per_s else limit.loose_slots
+        table.set_loose(tx, limit.seq, max(0.0, in_use - slots), now_at)
         if occupancy_s is not None:
             average_s = arithmetic.average_occupancy(limit, slots, occupancy_s)
             table.set_occupancy(tx, limit.seq, average_s)
     return limits
 
 
-def release(tx: Tx, lease_id: str, now: Timestamp) -> bool:
+def release(tx: Tx, lease_id: str, now_at: float) -> bool:
     """End a lease: its slots are free. False, and nothing changes, if there is none."""
     ended = leases.delete(tx, lease_id)
     if ended is None:
         return False
-    held_s = max(0.0, seconds_between(ended.created, now))
-    for limit_id, slots in ended.slots:
-        limit = table.read(tx, limit_id) if slots else None
-        if limit is None:
+    held_s = max(0.0, now_at - ended.created_at)
+    for limit, slots in ended.shares:
+        if not slots:
             continue
         if limit.decay_per_s:
-            left = arithmetic.after_release(limit, slots, held_s, now)
-            table.set_loose(tx, limit.seq, left, now)
+            left = arithmetic.after_release(limit, slots, held_s, now_at)
+            table.set_loose(tx, limit.seq, left, now_at)
         table.set_occupancy(tx, limit.seq, arithmetic.average_occupancy(limit, slots, held_s))
     return True
 
 
-def release_expired(tx: Tx, now: Timestamp) -> int:
+def release_expired(tx: Tx, now_at: float) -> int:
     """End leases that nobody has renewed in time, at most `EXPIRED_MAX`; how many there were."""
-    expired = leases.expired(tx, now, EXPIRED_MAX)
+    expired = leases.expired(tx, now_at, EXPIRED_MAX)
     for lease_id in expired:
-        release(tx, lease_id, now)
+        release(tx, lease_id, now_at)
     return len(expired)
 
 
-def release_held(tx: Tx, holder_id: str, names: Collection[str], now: Timestamp) -> None:
+def release_held(tx: Tx, holder_id: str, names: Collection[str], now_at: float) -> None:
     """End every lease of `holder_id` that is over one of these limits, wholly."""
     for lease_id in held(tx, holder_id, names):
-        release(tx, lease_id, now)
+        release(tx, lease_id, now_at)
 
 
 def held(tx: ReadTx, holder_id: str, names: Collection[str]) -> set[str]:
@@ -140,5 +139,5 @@ def held(tx: ReadTx, holder_id: str, names: Collection[str]) -> set[str]:
 
 def give_tags(tx: Tx, holder_id: str, names: Collection[str], mint: Mint) -> list[Limit]:
     """End the leases of `holder_id` on the limits called `names`; those of them that exist."""
-    release_held(tx, holder_id, names, mint.now())
+    release_held(tx, holder_id, names, epoch_s(mint.now()))
     return table.read_named(tx, names)

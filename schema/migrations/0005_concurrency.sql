@@ -2,6 +2,7 @@
 -- What is in use of a limit is the sum over its live leases, and `loose_slots`: those taken without
 -- a lease or set by hand. Of a limit whose slots decay, `loose_slots` is all that was in use at
 -- `loose_at`, leased or not: it decays whoever holds it.
+-- Moments that are only reckoned with, and never sent, are seconds since the Unix epoch.
 
 CREATE TABLE concurrency_limit (
     seq INTEGER PRIMARY KEY,
@@ -14,22 +15,22 @@ CREATE TABLE concurrency_limit (
     decay_per_s REAL NOT NULL,
     occupancy_s REAL NOT NULL,
     loose_slots REAL NOT NULL,
-    loose_at TEXT NOT NULL
+    loose_at REAL NOT NULL
 ) STRICT;
 
--- A lease without `expires` holds until it is released.
+-- A lease without `expires_at` holds until it is released.
 CREATE TABLE lease (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
-    created TEXT NOT NULL,
-    expires TEXT,
+    created_at REAL NOT NULL,
+    expires_at REAL,
     duration_s REAL,
     holder_type TEXT,
     holder_id TEXT
 ) STRICT;
 
-CREATE INDEX lease_by_expiry ON lease (expires) WHERE expires IS NOT NULL;
-CREATE INDEX lease_without_end ON lease (holder_type, holder_id) WHERE expires IS NULL;
+CREATE INDEX lease_by_expiry ON lease (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX lease_without_end ON lease (holder_type, holder_id) WHERE expires_at IS NULL;
 CREATE INDEX lease_by_holder ON lease (holder_id) WHERE holder_id IS NOT NULL;
 
 -- `slots` is 0 where the limit was not active when the lease was granted.

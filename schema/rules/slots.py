@@ -1,8 +1,8 @@
 """The arithmetic of slots: what is in use, what fits, and how long a slot is held.
 
-Pure functions of values. A limit without decay has in use what its live leases hold, and what was
-taken without a lease. A limit with decay is a bucket that leaks: what was poured in drains at
-`decay_per_s`, fractions kept, whoever holds it.
+Pure functions of values; moments, `*_at`, are seconds since the Unix epoch. A limit without decay
+has in use what its live leases hold, and what was taken without a lease. A limit with decay is a
+bucket that leaks: what was poured in drains at `decay_per_s`, fractions kept, whoever holds it.
 
 Source: `prefect.server.models.concurrency_limits_v2`.
 """
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from lictor.schema.errors import Invalid
-from lictor.schema.times import Timestamp, seconds_between
+from lictor.schema.times import Timestamp
 from lictor.schema.wire.concurrency_limits import Mode
 
 TAG_PREFIX = "tag:"
@@ -48,31 +48,31 @@ class Limit(msgspec.Struct, frozen=True):
     decay_per_s: float
     occupancy_s: float
     loose_slots: float
-    loose_at: Timestamp
+    loose_at: float
     leased_slots: int
 
-    def occupied(self, now: Timestamp) -> float:
-        """The slots in use at `now`; a whole number without decay."""
+    def occupied(self, now_at: float) -> float:
+        """The slots in use at `now_at`; a whole number without decay."""
         if not self.decay_per_s:
             return self.loose_slots + self.leased_slots
-        return decayed(self.loose_slots, self.decay_per_s, self.loose_at, now)
+        return decayed(self.loose_slots, self.decay_per_s, now_at - self.loose_at)
 
-    def fits(self, slots: int, now: Timestamp) -> bool:
+    def fits(self, slots: int, now_at: float) -> bool:
         """Whether so many more may be taken. An inactive limit holds nobody."""
-        return not self.active or self.occupied(now) + slots <= self.limit + ROUNDING
+        return not self.active or self.occupied(now_at) + slots <= self.limit + ROUNDING
 
 
 class Holding(NamedTuple):
     """What one live lease has of a limit."""
 
-    created: Timestamp
-    expires: Timestamp | None
+    created_at: float
+    expires_at: float | None
     slots: int
 
 
-def decayed(slots: float, decay_per_s: float, since: Timestamp, now: Timestamp) -> float:
+def decayed(slots: float, decay_per_s: float, passed_s: float) -> float:
     """What is left of `slots`. A clock that was set back lets nothing decay, nor grow."""
-    return max(0.0, slots - decay_per_s * max(0.0, seconds_between(since, now)))
+    return max(0.0, slots - decay_per_s * max(0.0, passed_s))
 
 
 def whole(occupied: float) -> int:
@@ -98,13 +98,13 @@ def require_possible(limits: Iterable[Limit], slots: int, mode: Mode) -> None:
             )
 
 
-def full(limits: Sequence[Limit], slots: int, now: Timestamp) -> list[Limit]:
+def full(limits: Sequence[Limit], slots: int, now_at: float) -> list[Limit]:
     """Those of `limits` that have not so many slots left."""
-    return [limit for limit in limits if not limit.fits(slots, now)]
+    return [limit for limit in limits if not limit.fits(slots, now_at)]
 
 
-def after_release(limit: Limit, slots: int, held_s: float, now: Timestamp) -> float:
-    """`loose_slots` at `now`, once a lease has given back `slots` after `held_s` seconds.
+def after_release(limit: Limit, slots: int, held_s: float, now_at: float) -> float:
+    """`loose_slots` at `now_at`, once a lease has given back `slots` after `held_s` seconds.
 
     Of a limit with decay, a lease has only what cannot have decayed since it was granted: the rest
     is another's by now.
@@ -112,7 +112,7 @@ def after_release(limit: Limit, slots: int, held_s: float, now: Timestamp) -> fl
     if not limit.decay_per_s:
         return limit.loose_slots
     left = max(0.0, slots - limit.decay_per_s * held_s)
-    return max(0.0, limit.occupied(now) - left)
+    return max(0.0, limit.occupied(now_at) - left)
 
 
 def average_occupancy(limit: Limit, slots: int, held_s: float) -> float:

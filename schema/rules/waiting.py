@@ -20,7 +20,6 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from lictor.schema.rules.slots import Holding, Limit
-from lictor.schema.times import Timestamp, seconds_between
 
 WAIT_S_MIN = 0.05
 """Nobody is called back sooner: asking costs both sides a request."""
@@ -40,25 +39,28 @@ is held, within these seconds."""
 FORGOTTEN_S = 5.0
 """How long after it was called a caller still counts as waiting."""
 
+HOLDINGS_MAX = 64
+"""Leases to look at: those beyond are the youngest, and of slots so many that it matters little."""
+
 PLACES_MAX = 256
 LIMITS_MAX = 1024
 """Callers remembered for each limit, and limits; further ones wait without a place."""
 
 
 def wait_s(
-    limit: Limit, holdings: Sequence[Holding], slots: int, ahead: int, now: Timestamp
+    limit: Limit, holdings: Sequence[Holding], slots: int, ahead: int, now_at: float
 ) -> float:
     """Seconds until `slots` are expected to be free, after `ahead` slots for earlier callers.
 
-    `holdings` are leases on the limit, the oldest first; those left out, and slots taken without a
-    lease, are expected to last the average time.
+    `now_at` is in Unix seconds. `holdings` are leases on the limit, the oldest first; those left
+    out, and slots taken without a lease, are expected to last the average time.
     """
-    needed = limit.occupied(now) + slots + ahead - limit.limit
+    needed = limit.occupied(now_at) + slots + ahead - limit.limit
     if needed <= 0:
         return WAIT_S_MIN
     if limit.decay_per_s:
         return needed / limit.decay_per_s + CLOCK_S
-    ends = sorted((_remaining_s(holding, limit, now), holding.slots) for holding in holdings)
+    ends = sorted((_remaining_s(holding, limit, now_at), holding.slots) for holding in holdings)
     for remaining_s, number in ends:
         needed -= number
         if needed <= 0:
@@ -67,12 +69,12 @@ def wait_s(
     return max(rounds * limit.occupancy_s, WAIT_S_MIN) + (ends[-1][0] if ends else 0.0)
 
 
-def _remaining_s(holding: Holding, limit: Limit, now: Timestamp) -> float:
-    age_s = max(0.0, seconds_between(holding.created, now))
+def _remaining_s(holding: Holding, limit: Limit, now_at: float) -> float:
+    age_s = max(0.0, now_at - holding.created_at)
     usual_s = limit.occupancy_s * holding.slots
     remaining_s = max(usual_s - age_s, age_s * OVERDUE_SHARE)
-    if holding.expires is not None:
-        remaining_s = min(remaining_s, seconds_between(now, holding.expires))
+    if holding.expires_at is not None:
+        remaining_s = min(remaining_s, holding.expires_at - now_at)
     return max(remaining_s, WAIT_S_MIN)
 
 

@@ -9,7 +9,6 @@ from msgspec import structs
 
 from lictor.schema.backends.tx import ReadTx, Tx, Value
 from lictor.schema.rules.slots import Limit
-from lictor.schema.times import Timestamp
 
 _COLUMNS = (
     "l.seq, l.id, l.created, l.updated, l.name, l.active, l.capacity, l.decay_per_s,"
@@ -19,13 +18,20 @@ _READ = (
     f"SELECT {_COLUMNS}, (SELECT total(s.slots) FROM leased_slots s WHERE s.limit_seq = l.seq)"
     " FROM concurrency_limit l"
 )
+READ_HELD = (
+    f"SELECT h.slots, {_COLUMNS}, 0 FROM leased_slots h JOIN concurrency_limit l"
+    " ON l.seq = h.limit_seq WHERE h.lease_seq = ?"
+)
+"""The slots that a lease holds of each of its limits, and the limit as `to_limit` takes it; what
+other leases hold of it is left out."""
 _BY_NAME = f"{_READ} WHERE l.name = ?"
 _BY_ID = f"{_READ} WHERE l.id = ?"
 _TAGS_END = "tag;"
 """The first text after every one that begins with `tag:`."""
 
 
-def _limit(row: tuple[Any, ...]) -> Limit:
+def to_limit(row: tuple[Any, ...]) -> Limit:
+    """The limit of a row of the columns above."""
     seq, id_, created, updated, name, active, capacity, decay, occupancy, loose, at, leased = row
     return Limit(
         seq, id_, created, updated, name, bool(active), capacity, decay, occupancy, loose, at,
@@ -36,25 +42,25 @@ def _limit(row: tuple[Any, ...]) -> Limit:
 def read(tx: ReadTx, id_: str) -> Limit | None:
     """The limit called `id_`."""
     row = tx.one(_BY_ID, (id_,))
-    return None if row is None else _limit(row)
+    return None if row is None else to_limit(row)
 
 
 def read_by_name(tx: ReadTx, name: str) -> Limit | None:
     """The limit whose name is `name`."""
     row = tx.one(_BY_NAME, (name,))
-    return None if row is None else _limit(row)
+    return None if row is None else to_limit(row)
 
 
 def read_named(tx: ReadTx, names: Iterable[str]) -> list[Limit]:
     """The limits that have one of `names`, each once, in the order of the names."""
     rows = [tx.one(_BY_NAME, (name,)) for name in dict.fromkeys(names)]
-    return [_limit(row) for row in rows if row is not None]
+    return [to_limit(row) for row in rows if row is not None]
 
 
 def read_page(tx: ReadTx, limit: int, offset: int) -> list[Limit]:
     """A page of all limits, by name."""
     rows = tx.all(f"{_READ} ORDER BY l.name LIMIT ? OFFSET ?", (limit, offset))
-    return [_limit(row) for row in rows]
+    return [to_limit(row) for row in rows]
 
 
 def read_tag_page(tx: ReadTx, limit: int, offset: int) -> list[Limit]:
@@ -64,7 +70,7 @@ def read_tag_page(tx: ReadTx, limit: int, offset: int) -> list[Limit]:
         " ORDER BY l.name LIMIT ? OFFSET ?",
         (limit, offset),
     )
-    return [_limit(row) for row in rows]
+    return [to_limit(row) for row in rows]
 
 
 def insert(tx: Tx, limit: Limit) -> Limit:
@@ -88,11 +94,11 @@ def update(tx: Tx, seq: int, columns: dict[str, Value]) -> None:
     tx.run(f"UPDATE concurrency_limit SET {settings} WHERE seq = ?", (*columns.values(), seq))
 
 
-def set_loose(tx: Tx, seq: int, slots: float, now: Timestamp) -> None:
+def set_loose(tx: Tx, seq: int, slots: float, now_at: float) -> None:
     """What is in use without a lease, or, of a limit with decay, in all."""
     tx.run(
         "UPDATE concurrency_limit SET loose_slots = ?, loose_at = ? WHERE seq = ?",
-        (slots, now, seq),
+        (slots, now_at, seq),
     )
 
 

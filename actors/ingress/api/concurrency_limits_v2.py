@@ -14,7 +14,7 @@ from lictor.schema.commands import limits
 from lictor.schema.errors import NotFound
 from lictor.schema.rules.slots import Limit, whole
 from lictor.schema.tables import limits as table
-from lictor.schema.times import Timestamp
+from lictor.schema.times import epoch_s
 from lictor.schema.wire.concurrency_limits import (
     LimitAnswer,
     LimitCreate,
@@ -41,7 +41,7 @@ async def read(call: Call[None]) -> LimitAnswer:
     limit = services.readers.inline(partial(limits.find, id_=id_, name=name))
     if limit is None:
         raise _not_found()
-    return _answer(limit, services.mint.now())
+    return _answer(limit, epoch_s(services.mint.now()))
 
 
 async def search(call: Call[LimitSearch]) -> list[LimitAnswer]:
@@ -52,8 +52,8 @@ async def search(call: Call[LimitSearch]) -> list[LimitAnswer]:
         limit=limit_of(body.limit, services.settings),
         offset=offset_of(body.offset),
     )
-    now = services.mint.now()
-    return [_answer(limit, now) for limit in await services.readers.read(page)]
+    now_at = epoch_s(services.mint.now())
+    return [_answer(limit, now_at) for limit in await services.readers.read(page)]
 
 
 async def update(call: Call[LimitUpdate]) -> None:
@@ -84,10 +84,10 @@ def _not_found() -> NotFound:
     return NotFound("Concurrency Limit not found")
 
 
-def _answer(limit: Limit, now: Timestamp) -> LimitAnswer:
+def _answer(limit: Limit, now_at: float) -> LimitAnswer:
     return LimitAnswer(
         limit.id, limit.created, limit.updated, limit.active, limit.name, limit.limit,
-        whole(limit.occupied(now)), limit.decay_per_s,
+        whole(limit.occupied(now_at)), limit.decay_per_s,
     )  # fmt: skip
 
 
