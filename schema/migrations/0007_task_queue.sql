@@ -12,7 +12,7 @@ CREATE TABLE task_queue (
     holder INTEGER
 ) STRICT;
 
-CREATE INDEX task_queue_by_key ON task_queue (task_key, lane) WHERE holder IS NULL;
+CREATE INDEX task_queue_by_key ON task_queue (task_key, holder, lane);
 CREATE INDEX task_queue_by_holder ON task_queue (holder) WHERE holder IS NOT NULL;
 
 INSERT INTO task_queue (task_run_id, state_id, task_key, lane)
