@@ -31,7 +31,7 @@ from lictor.schema.mint import Mint
 from lictor.schema.tables.deadlines import HEARTBEAT, RUN_PREFIX, Kind, Place
 from lictor.schema.times import Timestamp, seconds_between, shift
 
-BATCH = 50
+BATCH = 25
 """Runs in one job of the journal: some milliseconds of its thread."""
 GATHER_S = 0.1
 """Transitions that follow each other this closely cost one look at the index."""

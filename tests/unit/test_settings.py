@@ -230,7 +230,7 @@ def test_the_names_of_the_database_are_those_prefect_reads() -> None:
         "PREFECT_SERVER_DOCKET_URL",
         "PREFECT_REDIS_MESSAGING_HOST",
         "PREFECT_SERVER_SERVICES_SCHEDULER_MAX_RUNS",
-        "PREFECT_API_SERVICES_LATE_RUNS_AFTER_SECONDS",
+        "PREFECT_API_SERVICES_FOREMAN_LOOP_SECONDS",
         "PREFECT_UI_ENABLED",
     ],
 )
