@@ -28,12 +28,21 @@ class Dead(Exception):
 
 
 class Client:
-    """One client: `work` is what it does, in its own time."""
+    """One client: `work` is what it does, in its own time.
+
+    `gone` counts the requests of which it does not know whether they were carried out.
+    """
+
+    copies = True
+    """Whether its requests may come twice."""
+    is_mortal = True
+    """Whether it may die while it waits for an answer."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
         self.name = name
         self.chance = random.Random(f"{name} {world.plan.seed}")
+        self.gone = 0
 
     async def run(self) -> None:
         try:
@@ -56,27 +65,29 @@ class Client:
 
     async def back_off(self) -> None:
         await self.world.up()
-        await trio.sleep(BACKOFF_S * self.chance.uniform(0.5, 3))
+        await trio.sleep(max(BACKOFF_S, self.world.plan.pace_s / 10) * self.chance.uniform(0.5, 3))
 
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """One logical request, until it is answered; its status (not 503) and body."""
         world = self.world
-        if self.happens(world.plan.repeat):
+        if self.copies and self.happens(world.plan.repeat):
             world.nursery.start_soon(self._copy, method, path, body)
         while True:
             try:
                 status, answer, retry_after_s = await self._send(method, path, body)
             except Gone:
+                self.gone += 1
                 world.note(self.name, method, path, "gone")
                 await self.back_off()
                 continue
             world.note(self.name, method, path, status)
             if status != 503:
+                world.retry_after_s = retry_after_s
                 return status, answer
             assert retry_after_s >= 1
             await trio.sleep(retry_after_s * self.chance.uniform(1, 1.3))
 
-    async def _send(self, method: str, path: str, body: Any) -> tuple[int, Any, int]:
+    async def _send(self, method: str, path: str, body: Any) -> tuple[int, Any, float]:
         world = self.world
         await trio.sleep(self.chance.expovariate(1000))
         if not self.happens(world.plan.vanish):
@@ -89,7 +100,7 @@ class Client:
         with trio.CancelScope() as scope:
             world.nursery.start_soon(self._cut, scope, self.chance.randrange(6))
             return await world.request(method, path, body)
-        if self.chance.random() < 0.1:
+        if self.is_mortal and self.chance.random() < 0.1:
             raise Dead
         raise Gone
 
@@ -120,7 +131,10 @@ class Client:
         flow_id: str = flow["id"]
         return flow_id
 
-    async def create_run(self, flow_id: str, **fields: Any) -> dict[str, Any]:
+    async def create_run(
+        self, flow_id: str, *, is_secret: bool = False, **fields: Any
+    ) -> dict[str, Any]:
+        """A new run; nobody meddles with a secret one."""
         key = self.new_id()
         body = {"flow_id": flow_id, "idempotency_key": key, "tags": ["a", "b"], **fields}
         status, run = await self.ask("POST", "/flow_runs/", body)
@@ -130,7 +144,8 @@ class Client:
         if status == 201:
             self.world.oracles.acknowledge("state", [run["state"]["id"]])
             self.world.oracles.acknowledge("event", [run["state"]["id"]])
-        self.world.runs.append(run["id"])
+        if not is_secret:
+            self.world.runs.append(run["id"])
         found: dict[str, Any] = run
         return found
 
@@ -149,6 +164,19 @@ class Client:
             self.world.oracles.acknowledge("event", [result["state"]["id"]])
         found: dict[str, Any] = result
         return found
+
+    async def stand_in(self, run_id: str) -> str:
+        """The task run that stands for a subflow."""
+        key = self.new_id()
+        body = {
+            "name": f"parent {key}", "flow_run_id": run_id, "task_key": "subflow",
+            "dynamic_key": key,
+        }  # fmt: skip
+        status, task_run = await self.ask("POST", "/task_runs/", body)
+        assert status in (200, 201), (status, task_run)
+        task_run_id: str = task_run["id"]
+        self.world.oracles.acknowledge("task run", [task_run_id])
+        return task_run_id
 
 
 class Runner(Client):
@@ -203,19 +231,6 @@ class Runner(Client):
         if draw < 0.6:
             return await self.set_state(run_id, "FAILED", message="it went wrong")
         return await self.set_state(run_id, "COMPLETED")
-
-    async def stand_in(self, run_id: str) -> str:
-        """The task run that stands for a subflow."""
-        key = self.new_id()
-        body = {
-            "name": f"parent {key}", "flow_run_id": run_id, "task_key": "subflow",
-            "dynamic_key": key,
-        }  # fmt: skip
-        status, task_run = await self.ask("POST", "/task_runs/", body)
-        assert status in (200, 201), (status, task_run)
-        task_run_id: str = task_run["id"]
-        self.world.oracles.acknowledge("task run", [task_run_id])
-        return task_run_id
 
     async def resume(self, run_id: str) -> dict[str, Any]:
         self.world.oracles.propose(run_id, "RUNNING")

@@ -11,6 +11,8 @@ import trio.testing
 from trio._core import _run as scheduler
 
 from simulation.clients import Client, Intruder, Runner, Shipper
+from simulation.deserters import Deserter
+from simulation.holders import Holder, Submitter, Worker
 from simulation.oracles import Wrong
 from simulation.plan import Fault, Plan, squeezed
 from simulation.streams import EventFollower, Follower, Reporter, Tail
@@ -18,8 +20,6 @@ from simulation.world import World
 
 LIVENESS_S = 6 * 3600.0
 """How long after the last fault the clients may still need, besides their own thinking."""
-SETTLE_S = 120.0
-"""How long followers have, at the end, to be sent the last of everything."""
 
 
 class Outcome(NamedTuple):
@@ -82,16 +82,21 @@ async def _history(plan: Plan, held: list[World], clock: trio.testing.MockClock)
 async def _play(world: World, network: trio.Nursery, clock: trio.testing.MockClock) -> None:
     plan = world.plan
     followers = list(_followers(world))
+    servants = [Worker(world, f"worker-{number}") for number in range(plan.workers)]
     async with trio.open_nursery() as nursery:
         keeper = trio.Event()
         nursery.start_soon(_keep, world, keeper)
-        for follower in followers:
-            nursery.start_soon(follower.run)
+        for client in (*followers, *servants):
+            nursery.start_soon(client.run)
         await _work_through(world, list(_workers(world)), clock)
-        await trio.sleep(SETTLE_S + 3 * plan.pace_s)
+        await trio.sleep(plan.settle_s)
         await world.up()
+        assert world.server is not None
+        world.oracles.check_settled(world.server.connection)
         for follower in followers:
             follower.finish()
+        for worker in servants:
+            worker.scope.cancel()
         await trio.sleep(1)
         await world.up()
         assert world.server is not None
@@ -137,6 +142,9 @@ def _workers(world: World) -> Iterator[Client]:
     yield from (Runner(world, f"runner-{number}") for number in range(plan.runners))
     yield from (Reporter(world, f"reporter-{number}") for number in range(plan.reporters))
     yield from (Shipper(world, f"shipper-{number}") for number in range(plan.shippers))
+    yield from (Deserter(world, f"deserter-{number}") for number in range(plan.deserters))
+    yield from (Holder(world, f"holder-{number}") for number in range(plan.holders))
+    yield from (Submitter(world, f"submitter-{number}") for number in range(plan.submitters))
     yield from (Intruder(world, f"intruder-{number}") for number in range(plan.intruders))
 
 

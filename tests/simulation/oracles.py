@@ -30,6 +30,8 @@ class Oracles:
         self.forced: set[tuple[str, str]] = set()
         self.run_of_key: dict[str, str] = {}
         self.seen_events: dict[str, None] = {}
+        self.deserted: dict[str, str] = {}
+        self.deserted_tasks: dict[str, None] = {}
         self._states_to = 0
         self._events_to = 0
 
@@ -62,8 +64,10 @@ class Oracles:
         if not connection.getautocommit():
             raise Wrong("a transaction was left open")
         rows = connection.execute(_NEW_STATES, (self._states_to,)).fetchall()
-        for seq, id_, run_id, type_, name, before_type, event, newest in rows:
+        for seq, id_, run_id, type_, name, before_type, is_repeated, event, newest in rows:
             self._states_to = seq
+            if is_repeated and (run_id, type_) not in self.forced:
+                raise Wrong(f"state {id_} of run {run_id} repeats the transition before it")
             if event is None:
                 raise Wrong(f"state {id_} of run {run_id} has no event")
             self._check_transition(run_id, before_type, type_, name)
@@ -118,6 +122,24 @@ class Oracles:
         self._states_to = self._events_to = 0
         self.check_commit(connection)
 
+    def check_settled(self, connection: apsw.Connection) -> None:
+        """Long after the last fault nothing is left to itself.
+
+        Raises:
+            Wrong: with what is.
+        """
+        _expect_none(connection, SETTLED)
+        sql = "SELECT state_type, state_name FROM flow_run WHERE id = ?"
+        for run_id, kind in self.deserted.items():
+            type_, name = connection.execute(sql, (run_id,)).fetchall()[0]
+            if type_ not in TERMINAL and name != "Late":
+                raise Wrong(f"run {run_id}, left to itself ({kind}), is still {type_} ({name})")
+        sql = "SELECT state_type FROM task_run WHERE id = ?"
+        for task_run_id in self.deserted_tasks:
+            type_ = connection.execute(sql, (task_run_id,)).get
+            if type_ not in TERMINAL:
+                raise Wrong(f"task run {task_run_id} of a cancelled run is still {type_}")
+
 
 def _expect_all(expected: Iterable[str], stored: set[str], what: str) -> None:
     missing = [id_ for id_ in expected if id_ not in stored]
@@ -136,6 +158,9 @@ _NEW_STATES = (
     "SELECT s.seq, s.id, s.flow_run_id, s.type, s.name,"
     " (SELECT p.type FROM flow_run_state p WHERE p.flow_run_id = s.flow_run_id AND p.seq < s.seq"
     "  ORDER BY p.seq DESC LIMIT 1),"
+    " (SELECT json_extract(p.state_details, '$.transition_id')"
+    "  = json_extract(s.state_details, '$.transition_id') FROM flow_run_state p"
+    "  WHERE p.flow_run_id = s.flow_run_id AND p.seq < s.seq ORDER BY p.seq DESC LIMIT 1),"
     " (SELECT e.seq FROM event e WHERE e.id = unhex(replace(s.id, '-', ''))),"
     " (SELECT r.id FROM flow_run r JOIN flow_run_state n ON n.id = r.state_id"
     "  WHERE r.id = s.flow_run_id AND n.seq >= s.seq AND n.type = r.state_type"
@@ -143,7 +168,8 @@ _NEW_STATES = (
     " FROM flow_run_state s WHERE s.seq > ? ORDER BY s.seq"
 )
 _NEW_EVENTS = (
-    "SELECT e.seq, lower(hex(e.id)), n.name LIKE 'prefect.flow-run.%',"
+    "SELECT e.seq, lower(hex(e.id)), n.name LIKE 'prefect.flow-run.%'"
+    " AND n.name <> 'prefect.flow-run.heartbeat',"
     " (SELECT s.seq FROM flow_run_state s WHERE s.id = (SELECT lower(substr(h, 1, 8) || '-' ||"
     "  substr(h, 9, 4) || '-' || substr(h, 13, 4) || '-' || substr(h, 17, 4) || '-' ||"
     "  substr(h, 21)) FROM (SELECT hex(e.id) AS h)))"
@@ -175,6 +201,17 @@ AT_REST = {
     ),
     "SELECT flow_id, state_type, state_name, count(*) FROM flow_run GROUP BY 1, 2, 3"
     " EXCEPT SELECT * FROM flow_run_tally": "the tally does not agree with the runs",
+}
+SETTLED = {
+    "SELECT id FROM lease WHERE expires IS NOT NULL": "leases that nobody renews have not ended",
+    "SELECT task_run_id, holder FROM task_queue": "background tasks that nobody runs",
+    "SELECT id FROM flow_run WHERE state_type = 'PENDING'": "runs that are PENDING for ever",
+    "SELECT id FROM flow_run WHERE state_type = 'CANCELLING'": "runs that are CANCELLING for ever",
+    "SELECT id FROM flow_run WHERE state_type = 'SCHEDULED' AND state_name = 'Scheduled'": (
+        "scheduled runs that are not marked late"
+    ),
+    "SELECT id, state_type FROM task_run WHERE task_key = 'background'"
+    " AND state_type <> 'COMPLETED'": "background tasks that did not end",
 }
 PRESENT = {
     "run": "SELECT id FROM flow_run",

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from unittest import mock
 
-from lictor.actors import event_pages, events, logs
+from lictor.actors import event_pages, events, liveness, logs
 from lictor.actors.checkpointer import Checkpointer
 from lictor.actors.events import EventHub
 from lictor.actors.fanout import Fanout
@@ -26,6 +26,9 @@ FAULTS = (
     "power", "power inside a commit", "power after a commit", "kill", "stop", "full disk",
     "failing sync", "wall clock", "suspended", "stopped process",
 )  # fmt: skip
+
+FIRST_SILENCE_S = 600.0
+"""Instead of an hour, which most histories would only wait for."""
 
 
 class Fault(NamedTuple):
@@ -50,14 +53,38 @@ class Plan:
         self.followers = chance.randint(1, 3)
         self.tails = chance.randint(0, 2)
         self.intruders = chance.randint(0, 2)
+        self.deserters = chance.randint(0, 2)
+        self.holders = chance.choice([0, 2, 4])
+        self.submitters = chance.choice([0, 1, 2])
+        self.workers = chance.randint(1, 3)
+        self.timeouts = {
+            "late_runs_after_s": chance.choice([0.0, 15.0]),
+            "cancelling_timeout_s": chance.choice([30.0, 300.0]),
+            "pending_timeout_s": chance.choice([60.0, 900.0]),
+            "heartbeat_timeout_s": chance.choice([30.0, 600.0]),
+            "task_hold_s": chance.choice([10.0, 60.0]),
+        }
         self.vanish = chance.choice([0.0, 0.02, 0.1])
         self.repeat = chance.choice([0.0, 0.05, 0.2])
         self.slow_disk = chance.choice([0.0, 0.0, 0.05, 0.3])
         self.slow_disk_s = chance.choice([0.001, 0.05, 2.0])
         self.slow_read = chance.choice([0.0, 0.0, 0.3])
         self.clock_grain_ns = chance.choice([1, 1, 1_000_000, 15_625_000])
-        self.limits = dict(_limits(chance))
+        self.limits = dict(_limits(chance)) | {(liveness, "FIRST_SILENCE_S"): FIRST_SILENCE_S}
         self.faults = [self._fault(chance) for _ in range(chance.choice([0, 1, 2, 3, 5]))]
+
+    @property
+    def settle_s(self) -> float:
+        """How long everything needs at the end to come to rest.
+
+        The clock may have been set back after a deadline was set, and the longest silence between
+        two heartbeats is many thoughts long.
+        """
+        set_back_s = -sum(
+            fault.amount for fault in self.faults if fault.kind == "wall clock" and fault.amount < 0
+        )
+        longest_s = max(*self.timeouts.values(), FIRST_SILENCE_S, 60 * self.pace_s)
+        return 300.0 + 1.5 * longest_s + set_back_s
 
     def __str__(self) -> str:
         limits = {f"{owner.__name__}.{name}": value for (owner, name), value in self.limits.items()}
@@ -108,7 +135,7 @@ def _limits(chance: random.Random) -> Iterator[tuple[tuple[Any, str], int]]:
 
 
 @contextmanager
-def squeezed(limits: dict[tuple[Any, str], int]) -> Iterator[None]:
+def squeezed(limits: dict[tuple[Any, str], float]) -> Iterator[None]:
     """Inside the block these limits are what the plan says."""
     with ExitStack() as stack:
         for (owner, name), value in limits.items():

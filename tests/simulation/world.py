@@ -76,7 +76,10 @@ class World:
         self.disk = FaultyDisk(_new_database(), self.chance)
         self.oracles = Oracles()
         self.runs: list[str] = []
-        self.settings = Settings(events_backfill_s=10_000_000)
+        self.beliefs: dict[str, tuple[list[str], int, float]] = {}
+        self.delivered: dict[str, tuple[str, Server | None]] = {}
+        self.retry_after_s = 0.0
+        self.settings = Settings(events_backfill_s=10_000_000, **plan.timeouts)
         self.notes: collections.deque[str] = collections.deque(maxlen=NOTES_KEPT)
         self.noted = 0
         self.commits = 0
@@ -84,7 +87,6 @@ class World:
         self.is_calm = False
         self.is_over = False
         self.ended_at_s = 0.0
-        self.clock_jumps = 0
         self.crash_after_commits: int | None = None
         self.server: Server | None = None
         self._is_up = trio.Event()
@@ -103,7 +105,6 @@ class World:
 
     def set_wall_clock(self, by_s: float) -> None:
         """Let the wall clock, and nothing else, jump."""
-        self.clock_jumps += 1
         self._wall_offset_ns += int(by_s * 1e9)
 
     def now(self) -> str:
@@ -194,7 +195,7 @@ class World:
                 raise
         except* ActorFailed as failed:
             if not self.disk.is_dead:
-                raise Wrong("an actor failed") from failed
+                raise Wrong(str(failed.exceptions[0])) from failed
 
     async def _drain(self, server: Server) -> None:
         """As the edge: no new requests, those in flight are finished, sockets are closed."""
@@ -259,7 +260,7 @@ class World:
 
     # The network
 
-    async def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any, int]:
+    async def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any, float]:
         """Status, decoded body and Retry-After of one request.
 
         Raises:
@@ -275,8 +276,10 @@ class World:
             answer = msgspec.json.decode(response.body) if response.body else None
             if response.status >= 500 and response.status != 503:
                 raise Wrong(f"{method} {path} was answered {response.status}: {answer}")
-            retry_after = [int(value) for name, value in response.headers if name == b"retry-after"]
-            return response.status, answer, retry_after[0] if retry_after else 0
+            retry_after = [
+                float(value) for name, value in response.headers if name == b"retry-after"
+            ]
+            return response.status, answer, retry_after[0] if retry_after else 0.0
         raise Gone
 
     @contextmanager
