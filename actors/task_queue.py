@@ -23,10 +23,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+import msgspec
 import trio
 
-from lictor.actors.ingress.http import encode
-from lictor.actors.ingress.socket import text_frame
 from lictor.actors.journal import GroupFailed, Journal
 from lictor.actors.observe import observe
 from lictor.actors.readers import Readers
@@ -43,7 +42,7 @@ SUBSCRIBERS_MAX = 1024
 GONE_S = 5.0
 """Longer than the reports take that a worker sent on another socket before its end."""
 RETRY_S = 1.0
-FRAME_BYTES_MAX = 1024 * 1024
+MESSAGE_BYTES_MAX = 1024 * 1024
 """The longest message that Prefect's clients take."""
 DRY_KEYS_MAX = 10_000
 
@@ -63,11 +62,11 @@ class Subscription:
         self.delivered: Place | None = None
         self.has_acknowledged = False
         self._queue = queue
-        self._frame: bytes | None = None
+        self._message: bytes | None = None
         self._news = trio.Event()
 
     async def take(self) -> bytes:
-        """Wait until the last run was acknowledged, then for the next one; its frame.
+        """Wait until the last run was acknowledged, then for the next one; it, as JSON.
 
         Raises:
             Unavailable: the store cannot be read.
@@ -75,16 +74,16 @@ class Subscription:
         while self.delivered is not None:
             await self._wait()
         self._queue.deliver(self)
-        while self._frame is None:
+        while self._message is None:
             with self._queue.waiting(self):
                 await self._wait()
-        frame, self._frame = self._frame, None
-        return frame
+        message, self._message = self._message, None
+        return message
 
-    def give(self, place: Place, frame: bytes) -> None:
+    def give(self, place: Place, message: bytes) -> None:
         """Let `take` have this run."""
         self.delivered = place
-        self._frame = frame
+        self._message = message
         self._news.set()
 
     def acknowledge(self) -> None:
@@ -286,7 +285,7 @@ class TaskQueue:
         )
 
     def _first(self, key: str) -> tuple[Place, bytes] | None:
-        """The next run for `key` and its frame; from now on it is under way."""
+        """The next run for `key`, and as JSON; from now on it is under way."""
         while True:
             under_way = self._under_way.get(key, {})
             now = parse(self._mint.now())
@@ -298,9 +297,9 @@ class TaskQueue:
             assert run.state_id is not None
             place = Place(run.id, run.state_id, key)
             self._under_way.setdefault(key, {})[run.id] = place
-            data = encode(run)
-            if len(data) <= FRAME_BYTES_MAX:
-                return place, text_frame(data)
+            data = msgspec.json.encode(run)
+            if len(data) <= MESSAGE_BYTES_MAX:
+                return place, data
             # No worker could take it, and each would lose its connection trying.
             observe("lictor.task_queue.run.refuse", task_run=run.id, size_bytes=len(data))
             self._changes.refused.append(place)

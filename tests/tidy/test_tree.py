@@ -25,6 +25,7 @@ UNTESTED: dict[str, str] = {}
 _FRAME = "a frame is built once, by whoever has the news, for all its subscribers"
 _PART = "the pages are a part of the event hub in a file of their own"
 _MESSAGE = "the type of a message"
+_PLACE = "the type of what a subscriber is handed"
 IMPORTED_ACTORS = {
     "actors/event_pages.py imports lictor.actors.ingress.socket.text_frame": _FRAME,
     "actors/logs.py imports lictor.actors.ingress.socket.text_frame": _FRAME,
@@ -33,6 +34,7 @@ IMPORTED_ACTORS = {
     "actors/ingress/sockets/events.py imports lictor.actors.event_pages.Delivery": _MESSAGE,
     "actors/ingress/sockets/events.py imports lictor.actors.events.Pending": _MESSAGE,
     "actors/ingress/sockets/logs.py imports lictor.actors.logs.frame_of": _FRAME,
+    "actors/ingress/sockets/task_runs.py imports lictor.actors.task_queue.Subscription": _PLACE,
 }
 KERNEL = frozenset({"deadlines", "executor", "fanout", "journal", "mailbox", "observe", "readers"})
 """What every actor may import from `actors/`: how it is reached, and where it reads and writes."""

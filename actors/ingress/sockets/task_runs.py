@@ -17,7 +17,7 @@ import trio
 
 from lictor.actors.ingress.handshake import accept_prefect_socket
 from lictor.actors.ingress.services import Services
-from lictor.actors.ingress.socket import Disconnected, Ping, Socket, Text
+from lictor.actors.ingress.socket import Disconnected, Ping, Socket, Text, text_frame
 from lictor.actors.ingress.sockets.opening import TRY_AGAIN_LATER
 from lictor.actors.task_queue import Subscription
 from lictor.schema.errors import Unavailable
@@ -127,7 +127,7 @@ async def _exchange(socket: Socket, inbox: _Inbox, subscription: Subscription) -
         async def send() -> None:
             try:
                 while True:
-                    await socket.send(await subscription.take())
+                    await socket.send(text_frame(await subscription.take()))
             except Unavailable as refusal:
                 endings.append((TRY_AGAIN_LATER, refusal.reason))
             except Disconnected as gone:

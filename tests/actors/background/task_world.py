@@ -123,8 +123,8 @@ async def running(path: Path, **settings: Any) -> AsyncIterator[World]:
     world.close()
 
 
-def run_of(frame: bytes) -> dict[str, Any]:
-    """The task run in a text frame."""
+def message_of(frame: bytes) -> dict[str, Any]:
+    """The message in a text frame."""
     offset = {126: 4, 127: 10}.get(frame[1], 2)
     decoded: dict[str, Any] = msgspec.json.decode(frame[offset:])
     return decoded
@@ -132,7 +132,8 @@ def run_of(frame: bytes) -> dict[str, Any]:
 
 async def taken(subscription: Subscription) -> dict[str, Any]:
     """The run that `subscription` is given next."""
-    return run_of(await subscription.take())
+    run: dict[str, Any] = msgspec.json.decode(await subscription.take())
+    return run
 
 
 async def nothing(subscription: Subscription) -> bool:
@@ -143,6 +144,17 @@ async def nothing(subscription: Subscription) -> bool:
         is_waiting = len(nursery.child_tasks) == 1
         nursery.cancel_scope.cancel()
     return is_waiting
+
+
+async def names(world: World, *keys: str, count: int) -> list[str]:
+    """The names of the next `count` runs that a worker takes and acknowledges."""
+    found = []
+    with world.queue.subscribe(keys, "w") as subscription:
+        for _ in range(count):
+            found.append((await taken(subscription))["name"])
+            subscription.acknowledge()
+        assert await nothing(subscription)
+    return found
 
 
 class WorkerSocket:
@@ -193,7 +205,7 @@ class WorkerSocket:
         await trio.lowlevel.checkpoint()
         if self.is_broken:
             raise Disconnected
-        self.sent.append(run_of(frames))
+        self.sent.append(message_of(frames))
 
     async def pong(self, payload: bytes) -> None:
         self.pongs.append(payload)
