@@ -22,8 +22,13 @@ class UnusableSchema(Exception):
     """The schema is not a JSON Schema, refers out of itself, or is circular."""
 
 
-def check(value: Any, schema: Any) -> None:
+def check(
+    value: Any, schema: Any, *, may_be_partial: bool = False, null_for_default: bool = False
+) -> None:
     """Return if `value` fits `schema`.
+
+    `may_be_partial`: nothing is required. `null_for_default`: an optional property takes null even
+    if it has a default.
 
     Raises:
         InvalidValue: it does not.
@@ -31,11 +36,11 @@ def check(value: Any, schema: Any) -> None:
     """
     if not isinstance(schema, dict):
         raise UnusableSchema("The schema is not an object.")
-    _checker()(value, schema)
+    _checker()(value, schema, may_be_partial, null_for_default)
 
 
 @cache
-def _checker() -> Callable[[Any, dict[str, Any]], None]:
+def _checker() -> Callable[[Any, dict[str, Any], bool, bool], None]:
     """Made at the first check: the library takes longer to load than all of lictor."""
     from jsonschema import (  # type: ignore[import-untyped]
         Draft202012Validator,
@@ -47,9 +52,13 @@ def _checker() -> Callable[[Any, dict[str, Any]], None]:
 
     registry: Registry[Any] = Registry()
 
-    def checked(value: Any, schema: dict[str, Any]) -> None:
+    def checked(
+        value: Any, schema: dict[str, Any], may_be_partial: bool, null_for_default: bool
+    ) -> None:
         try:
-            schema = _as_meant(schema)
+            schema = _as_meant(schema, null_for_default)
+            if may_be_partial:
+                schema = _without_required(schema)
             Draft202012Validator.check_schema(schema)
             fault = best_match(Draft202012Validator(schema, registry=registry).iter_errors(value))
         except SchemaError as error:
@@ -72,15 +81,15 @@ def load() -> None:
     _checker()
 
 
-def _as_meant(schema: dict[str, Any]) -> dict[str, Any]:
+def _as_meant(schema: dict[str, Any], null_for_default: bool) -> dict[str, Any]:
     """A copy of `schema` in the words of draft 2020-12."""
-    meant = _with_meant_properties(schema)
+    meant = _with_meant_properties(schema, null_for_default)
     definitions = meant.get("definitions")
     if isinstance(definitions, dict):
         found: dict[str, Any] = {}
         for name, definition in definitions.items():
             if isinstance(definition, dict):
-                definition = _with_meant_properties(definition)
+                definition = _with_meant_properties(definition, null_for_default)
                 if "block_type_slug" in definition:
                     definition = {"oneOf": [definition, _BLOCK_REFERENCE]}
             found[name] = definition
@@ -107,22 +116,38 @@ _BLOCK_REFERENCE = {
 """A block may stand in a value by its id instead of its fields."""
 
 
-def _with_meant_properties(schema: dict[str, Any]) -> dict[str, Any]:
+def _without_required(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {
+            key: _without_required(each)
+            for key, each in schema.items()
+            if key != "required" or isinstance(each, dict)
+        }
+    return [_without_required(each) for each in schema] if isinstance(schema, list) else schema
+
+
+def _with_meant_properties(schema: dict[str, Any], null_for_default: bool) -> dict[str, Any]:
     properties = schema.get("properties")
     if not isinstance(properties, dict):
         return dict(schema)
-    required = schema.get("required", ())
+    required = schema.get("required")
+    required = required if isinstance(required, list) else []
     meant = {
-        name: _meant_property(each, name not in required) if isinstance(each, dict) else each
+        name: _meant_property(each, name not in required, null_for_default)
+        if isinstance(each, dict)
+        else each
         for name, each in properties.items()
     }
     return {**schema, "properties": meant}
 
 
-def _meant_property(schema: dict[str, Any], optional: bool) -> dict[str, Any]:
-    meant = _with_meant_properties(schema)
+def _meant_property(
+    schema: dict[str, Any], optional: bool, null_for_default: bool
+) -> dict[str, Any]:
+    meant = _with_meant_properties(schema, null_for_default)
     type_ = meant.get("type")
-    if optional and type_ is not None and type_ != "null" and "default" not in meant:
+    takes_null = optional and (null_for_default or "default" not in meant)
+    if takes_null and type_ is not None and type_ != "null":
         del meant["type"]
         meant["anyOf"] = [{"type": type_}, {"type": "null"}]
     items = meant.get("items")

@@ -1,0 +1,103 @@
+"""Values against schemas that clients left: what fits, what does not, and what is no schema."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from lictor.schema.rules.json_schema import InvalidValue, UnusableSchema, check, load
+
+N = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+@pytest.mark.parametrize(
+    ("value", "schema"),
+    [
+        ({"n": 1}, N),
+        ({"n": 1, "m": 2}, N),
+        ({"n": None}, {"properties": {"n": {"type": "integer"}}}),
+        ({"n": {"m": None}}, {"properties": {"n": {"properties": {"m": {"type": "string"}}}}}),
+        ({"t": [1, "a"]}, {"properties": {"t": {"items": [{"type": "integer"}, {}]}}}),
+        (
+            {"b": {"$ref": {"block_document_id": "x"}}},
+            {
+                "properties": {"b": {"$ref": "#/definitions/B"}},
+                "definitions": {
+                    "B": {
+                        "title": "B",
+                        "block_type_slug": "b",
+                        "properties": {"secret": {"type": "string"}},
+                        "required": ["secret"],
+                    }
+                },
+            },
+        ),
+        ({}, {}),
+        ({"n": "a"}, {"properties": {"n": {"format": "uuid"}}}),
+    ],
+)
+def test_a_value_that_fits_passes(value: Any, schema: Any) -> None:
+    check(value, schema)
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "reason"),
+    [
+        ({"n": "x"}, N, "for field 'n'. Failure reason: 'x' is not of type 'integer'"),
+        ({}, N, "Validation failed. Failure reason: 'n' is a required property"),
+        ({"n": None}, N, "None is not of type 'integer'"),
+        ([1], N, "is not of type 'object'"),
+        (
+            {"n": None},
+            {"properties": {"n": {"type": "integer", "default": 3}}},
+            "None is not of type 'integer'",
+        ),
+        (
+            {"a": {"b": [1, "x"]}},
+            {"properties": {"a": {"properties": {"b": {"items": {"type": "integer"}}}}}},
+            r"for field 'a\.b\[1\]'",
+        ),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told_where(value: Any, schema: Any, reason: str) -> None:
+    with pytest.raises(InvalidValue, match=reason):
+        check(value, schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        True,
+        [],
+        5,
+        {"type": 7},
+        {"properties": 5},
+        {"properties": {"n": {"pattern": "["}}},
+        {"required": 3, "properties": {"n": {}}},
+        {"required": [[]], "properties": {"n": {"type": "integer"}}},
+        {"$ref": "#/definitions/A", "definitions": {"A": {"$ref": "#/definitions/A"}}},
+        {"$ref": "http://127.0.0.1:9/schema.json"},
+        {"$ref": "#/definitions/missing"},
+        {"definitions": [1], "$ref": "#/definitions/0"},
+    ],
+)
+def test_what_is_no_schema_is_refused_and_nothing_is_fetched(
+    schema: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load()
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("a schema opened a connection")
+
+    monkeypatch.setattr(socket, "create_connection", forbidden)
+    with pytest.raises(UnusableSchema):
+        check({"n": "x"}, schema)
+
+
+def test_the_schema_of_the_caller_is_not_changed() -> None:
+    schema = {"properties": {"n": {"type": "integer", "items": [{}]}}, "definitions": {"A": {}}}
+    before = repr(schema)
+    check({"n": None}, schema)
+    assert repr(schema) == before
