@@ -176,20 +176,22 @@ class LeaseManager:
                 partial(leases.holdings, limit_seq=limit.seq, most=waiting.HOLDINGS_MAX)
             )
             wait_s = waiting.wait_s(limit, holdings, wanted.slots, ahead, now_at)
-            waits[limit.id] = self._bounded(limit, wait_s)
+            patience_s = self.waiters.patience_s(limit.id, who, now_s)
+            waits[limit.id] = self._bounded(limit, wait_s, patience_s)
         wait_s = max(waits.values(), default=waiting.WAIT_S_MIN)
         for limit_id in waits:
             self.waiters.refused(limit_id, who, wanted.slots, now_s, wait_s)
         return Full(found, wait_s)
 
-    def _bounded(self, limit: Limit, wait_s: float) -> float:
+    def _bounded(self, limit: Limit, wait_s: float, patience_s: float) -> float:
         """The wait with its jitter, and within the longest; decay is exact and waited out."""
         if limit.decay_per_s:
             return wait_s
         is_tag = limit.name.startswith(TAG_PREFIX)
         settings = self._settings
         longest_s = settings.tag_slot_wait_max_s if is_tag else settings.slot_wait_max_s
-        return min(wait_s * (1 + JITTER * self._mint.random.random()), longest_s)
+        wait_s *= 1 + JITTER * self._mint.random.random()
+        return min(wait_s, patience_s, longest_s)
 
     def _empty_lease(self) -> str:
         digits = f"{self._mint.random.getrandbits(60):015x}"

@@ -27,6 +27,11 @@ WAIT_S_MIN = 0.05
 OVERDUE_SHARE = 0.125
 """How much longer, in parts of its age, a lease is expected to last that has lasted too long."""
 
+PATIENCE_S = 1.0
+"""Nobody is sent away for longer than it has waited already, or this: should the slots be held for
+less than on average, nobody sleeps beside a free one, and to ask twice as rarely each time is
+cheap."""
+
 CLOCK_S = 0.001
 """Added to the wait for a decaying limit, whose end is known exactly."""
 
@@ -55,18 +60,23 @@ def wait_s(
     `now_at` is in Unix seconds. `holdings` are leases on the limit, the oldest first; those left
     out, and slots taken without a lease, are expected to last the average time.
     """
-    needed = limit.occupied(now_at) + slots + ahead - limit.limit
+    needed = limit.occupied(now_at) + slots - limit.limit
+    if limit.decay_per_s:
+        return max((needed + ahead) / limit.decay_per_s + CLOCK_S, WAIT_S_MIN)
+    ends = sorted((_remaining_s(holding, limit, now_at), holding.slots) for holding in holdings)
+    return _until_freed(needed + ahead, ends, limit)
+
+
+def _until_freed(needed: float, ends: Sequence[tuple[float, int]], limit: Limit) -> float:
+    """Seconds until `needed` slots are expected to have been given back; `ends` of leases."""
     if needed <= 0:
         return WAIT_S_MIN
-    if limit.decay_per_s:
-        return needed / limit.decay_per_s + CLOCK_S
-    ends = sorted((_remaining_s(holding, limit, now_at), holding.slots) for holding in holdings)
-    for remaining_s, number in ends:
-        needed -= number
+    for remaining_s, slots in ends:
+        needed -= slots
         if needed <= 0:
             return remaining_s
-    rounds = needed / max(limit.limit, 1)
-    return max(rounds * limit.occupancy_s, WAIT_S_MIN) + (ends[-1][0] if ends else 0.0)
+    last_s = ends[-1][0] if ends else 0.0
+    return last_s + max(needed * limit.occupancy_s / max(limit.limit, 1), WAIT_S_MIN)
 
 
 def _remaining_s(holding: Holding, limit: Limit, now_at: float) -> float:
@@ -79,12 +89,13 @@ def _remaining_s(holding: Holding, limit: Limit, now_at: float) -> float:
 
 
 class _Place(msgspec.Struct):
-    """A caller's place: how many slots it wants, and the monotonic second it is called for.
+    """A caller's place: how many slots it wants, since when, and the second it is called for.
 
     `is_prompt`: it has not come before it was called.
     """
 
     slots: int
+    since_s: float
     called_s: float
     is_prompt: bool = True
 
@@ -125,6 +136,12 @@ class Waiters:
             if place.is_prompt and abs(place.called_s - now_s) <= kept_s
         )
 
+    def patience_s(self, limit_id: str, who: Who, now_s: float) -> float:
+        """How long a caller may be sent away at most."""
+        queue = self._queue(limit_id, now_s)
+        own = _find(queue, who, now_s)
+        return PATIENCE_S if own is None else max(now_s - queue[own].since_s, PATIENCE_S)
+
     def refused(self, limit_id: str, who: Who, slots: int, now_s: float, wait_s: float) -> None:
         """The caller was told to come again in `wait_s`; it keeps the place it has."""
         if limit_id not in self._queues and len(self._queues) >= self._limits_max:
@@ -137,7 +154,8 @@ class Waiters:
             place.slots, place.called_s = slots, now_s + wait_s
         elif len(queue) < self._places_max:
             self._strangers += 1
-            queue[self._strangers if who is None else who] = _Place(slots, now_s + wait_s)
+            key = self._strangers if who is None else who
+            queue[key] = _Place(slots, now_s, now_s + wait_s)
 
     def served(self, limit_id: str, who: Who, now_s: float) -> None:
         """The caller has its slots: it waits no longer."""
