@@ -130,8 +130,10 @@ class TaskQueue:
         Raises:
             Unavailable: too many workers are connected, or the server stops.
         """
-        if self._is_closing or len(self._subscriptions) >= SUBSCRIBERS_MAX:
-            raise Unavailable(f"{len(self._subscriptions)} task workers are connected.")
+        if self._is_closing:
+            raise Unavailable("The server is stopping.")
+        if len(self._subscriptions) >= SUBSCRIBERS_MAX:
+            raise Unavailable(f"{SUBSCRIBERS_MAX} task workers are connected; no more are served.")
         self._newest += 1
         number = self._newest
         subscription = Subscription(self, number, tuple(dict.fromkeys(keys)), client_id)

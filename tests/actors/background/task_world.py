@@ -27,6 +27,9 @@ from lictor.schema.mint import Mint
 from lictor.schema.wire.states import SetState
 from lictor.schema.wire.task_runs import TaskRun, TaskRunCreate
 
+PATIENCE_S = 200.0
+"""Longer than any run is held here: who waits for so long waits for ever."""
+
 
 class World:
     """Everything the queue needs, and the queue. `names` are the runs' names, by their ids."""
@@ -132,7 +135,8 @@ def message_of(frame: bytes) -> dict[str, Any]:
 
 async def taken(subscription: Subscription) -> dict[str, Any]:
     """The run that `subscription` is given next."""
-    run: dict[str, Any] = msgspec.json.decode(await subscription.take())
+    with trio.fail_after(PATIENCE_S):
+        run: dict[str, Any] = msgspec.json.decode(await subscription.take())
     return run
 
 
