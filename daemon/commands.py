@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import click
 
@@ -25,6 +27,12 @@ _CHECK_EXAMPLES = """\b
 Examples:
   lictor check
   lictor check --config lictor.toml && systemctl restart lictor
+"""
+_WHY_EXAMPLES = """\b
+Examples:
+  lictor why 0190b0a2-7a4c-7cc0-8d1d-8f6f2a1e7f10
+  lictor why --url http://server:4200/api 0190b0a2-7a4c-7cc0-8d1d-8f6f2a1e7f10
+  lictor why --json 0190b0a2-7a4c-7cc0-8d1d-8f6f2a1e7f10 | jq .until
 """
 Command = Callable[..., Any]
 
@@ -96,6 +104,24 @@ def settings() -> None:
     from lictor.config.document import markdown
 
     click.echo(markdown())
+
+
+@cli.command(epilog=_WHY_EXAMPLES)
+@click.argument("run_id", type=click.UUID)
+@click.option(
+    "--url", metavar="URL", help="The API's address (PREFECT_API_URL, else this machine's 4200)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+def why(run_id: UUID, url: str | None, as_json: bool) -> None:
+    """Say why a flow run is not running; asks the running server."""
+    from lictor.daemon.why import NoAnswer, ask
+
+    try:
+        answer = ask(run_id, url, os.environ)
+    except NoAnswer as refusal:
+        _complain([str(refusal)])
+        sys.exit(Exit.NO_ANSWER)
+    click.echo(json.dumps(answer, indent=2) if as_json else answer["sentence"])
 
 
 @cli.command()

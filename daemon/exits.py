@@ -9,6 +9,8 @@ class Exit(IntEnum):
     """What the process leaves behind for systemd and for scripts; docs/operations.md lists them."""
 
     OK = 0
+    NO_ANSWER = 1
+    """The server that was asked cannot be reached, or does not know what it was asked for."""
     USAGE = 2
     """The command line itself is wrong."""
     DATABASE = 65
