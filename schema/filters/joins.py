@@ -11,7 +11,7 @@ from lictor.schema.filters.engine import Join
 _FLOW_OF_RUN = Join(
     "flows", "flow f", "fr.flow_id", "f.id", small=True, enforced=True, required=True
 )
-_DEPLOYMENT_OF_RUN = Join("deployments", None, "fr.deployment_id", "d.id", small=True)
+_DEPLOYMENT_OF_RUN = Join("deployments", "deployment d", "fr.deployment_id", "d.id", small=True)
 _POOL_OF_QUEUE = Join("work_pools", None, "wq.work_pool_id", "wp.id", small=True)
 _QUEUE_OF_RUN = Join(
     "work_queues", None, "fr.work_queue_id", "wq.id", (_POOL_OF_QUEUE,), small=True
@@ -37,5 +37,13 @@ _QUEUE_OF_DEPLOYMENT = Join(
 
 OF_FLOWS = (
     Join("flow_runs", "flow_run fr", "f.id", "fr.flow_id", (_TASK_RUNS_OF_RUN,)),
-    Join("deployments", None, "f.id", "d.flow_id", (_QUEUE_OF_DEPLOYMENT,), small=True),
+    Join(
+        "deployments", "deployment d", "f.id", "d.flow_id", (_QUEUE_OF_DEPLOYMENT,), small=True
+    ),
+)
+
+OF_DEPLOYMENTS = (
+    Join("flows", "flow f", "d.flow_id", "f.id", small=True, enforced=True, required=True),
+    Join("flow_runs", "flow_run fr", "d.id", "fr.deployment_id", (_TASK_RUNS_OF_RUN,)),
+    _QUEUE_OF_DEPLOYMENT,
 )

@@ -15,6 +15,7 @@ from typing import Literal
 from lictor.schema.filters.flow_runs import STARTED
 
 FlowSort = Literal["NAME_ASC", "NAME_DESC", "CREATED_DESC", "UPDATED_DESC"]
+DeploymentSort = Literal["NAME_ASC", "NAME_DESC", "CREATED_DESC", "UPDATED_DESC"]
 FlowRunSort = Literal[
     "ID_DESC",
     "START_TIME_ASC",
@@ -43,6 +44,13 @@ FLOW_ORDER: Mapping[FlowSort, str] = {
     "NAME_DESC": "f.name DESC, f.seq DESC",
     "CREATED_DESC": "f.created DESC, f.seq DESC",
     "UPDATED_DESC": "f.updated DESC, f.seq DESC",
+}
+
+DEPLOYMENT_ORDER: Mapping[DeploymentSort, str] = {
+    "NAME_ASC": "d.name, d.seq",
+    "NAME_DESC": "d.name DESC, d.seq DESC",
+    "CREATED_DESC": "d.created DESC, d.seq DESC",
+    "UPDATED_DESC": "d.updated DESC, d.seq DESC",
 }
 
 FLOW_RUN_ORDER: Mapping[FlowRunSort, str] = {

@@ -15,7 +15,7 @@ import msgspec
 from lictor.schema import times
 from lictor.schema.backends.tx import Value
 from lictor.schema.filters import clauses
-from lictor.schema.filters.clauses import FALSE, TRUE, Clause
+from lictor.schema.filters.clauses import FALSE, Clause
 from lictor.schema.filters.criteria import Criteria, FlowRunIdOp
 
 LATEST = datetime.max.replace(tzinfo=UTC)
@@ -155,14 +155,6 @@ class Either(msgspec.Struct, frozen=True):
     def clauses(self, criteria: Any) -> Iterator[Clause]:
         if criteria.like_:
             yield clauses.any_of(clauses.contains(sql, criteria.like_) for sql in self.sql)
-
-
-class Absent(msgspec.Struct, frozen=True):
-    """A relation that this database cannot hold yet: nothing is related."""
-
-    def clauses(self, criteria: Any) -> Iterator[Clause]:
-        if criteria.is_null_ is not None:
-            yield TRUE if criteria.is_null_ else FALSE
 
 
 class Ignored(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import structs
 
 from lictor.schema.backends.tx import ReadTx, Tx, Value
+from lictor.schema.filters.clauses import is_in
 from lictor.schema.rules.slots import Limit
 
 _COLUMNS = (
@@ -55,6 +56,12 @@ def read_named(tx: ReadTx, names: Iterable[str]) -> list[Limit]:
     """The limits that have one of `names`, each once, in the order of the names."""
     rows = [tx.one(_BY_NAME, (name,)) for name in dict.fromkeys(names)]
     return [to_limit(row) for row in rows if row is not None]
+
+
+def read_each(tx: ReadTx, ids: Iterable[str]) -> list[Limit]:
+    """The limits with these ids, in any order."""
+    among = is_in("l.id", list(ids))
+    return [to_limit(row) for row in tx.all(f"{_READ} WHERE {among.sql}", among.args)]
 
 
 def read_page(tx: ReadTx, limit: int, offset: int) -> list[Limit]:

@@ -1,0 +1,192 @@
+"""What requests do to deployments, in their transaction.
+
+Source: `prefect.server.models.deployments`, `prefect.server.api.deployments`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET
+
+from lictor.config.settings import Settings
+from lictor.schema.backends.tx import ReadTx, Tx, Value
+from lictor.schema.commands import deployment_events, deployment_limits, deployment_schedules
+from lictor.schema.commands.deployment_schedules import SchedulesChanged
+from lictor.schema.commands.proposals import decode_labels
+from lictor.schema.errors import (
+    Conflict,
+    FieldError,
+    IntegrityConflict,
+    InvalidRequest,
+    NotFound,
+)
+from lictor.schema.mint import Mint
+from lictor.schema.tables import deployments as table
+from lictor.schema.tables.runs import encode_text
+from lictor.schema.times import Timestamp
+from lictor.schema.wire.deployments import (
+    Deployment,
+    DeploymentCreate,
+    DeploymentUpdate,
+)
+
+_TEXTS = ("version", "description", "path", "entrypoint")
+_IDS = ("storage_document_id", "infrastructure_document_id")
+_JSON = ("parameter_openapi_schema", "pull_steps", "concurrency_options", "tags")
+
+
+def create(
+    tx: Tx,
+    body: DeploymentCreate,
+    created_by: str | None,
+    updated_by: str | None,
+    mint: Mint,
+    settings: Settings,
+) -> tuple[Deployment, bool]:
+    """A new deployment, or the one of that flow and name with what the body says; True if new.
+
+    Its schedules are those of the body, whatever they were.
+
+    Raises:
+        NotFound: the work pool or the concurrency limit does not exist.
+        IntegrityConflict: the flow does not exist.
+        Conflict: a block does not exist, or a slug is given twice.
+        InvalidRequest: the parameters are larger than the limit.
+    """
+    now, flow_id = mint.now(), str(body.flow_id)
+    columns = _columns(tx, body, now)
+    columns["parameters"] = sized_parameters(body.parameters, settings)
+    if body.job_variables is not UNSET:
+        columns["job_variables"] = encode_text(body.job_variables).decode()
+    _require_blocks(body)
+    flow = tx.one("SELECT labels FROM flow WHERE id = ?", (flow_id,))
+    if flow is None:
+        raise IntegrityConflict(f"there is no flow {flow_id}")
+    given = body.labels or {}
+    labels = {**decode_labels(flow[0]), "prefect.flow.id": flow_id, **given}
+    columns["labels"] = encode_text(labels).decode()
+    row = tx.one(
+        "SELECT id FROM deployment WHERE flow_id = ? AND name = ?", (flow_id, body.name)
+    )
+    before = None if row is None else table.tracked(tx, row[0])
+    if row is None:
+        id_ = mint.id()
+        columns |= {"id": id_, "created": now, "name": body.name, "flow_id": flow_id}
+        columns |= {"created_by": created_by, "updated_by": updated_by}
+        table.insert(tx, columns, [] if body.tags is UNSET else body.tags)
+    else:
+        id_ = row[0]
+        table.update(tx, id_, columns, None if body.tags is UNSET else body.tags)
+        deployment_schedules.delete_scheduled_runs(tx, id_, after=now)
+    deployment_schedules.replace_all(tx, id_, body.schedules, mint)
+    _set_limit(tx, id_, body, mint)
+    if before is None:
+        deployment_events.publish(tx, id_, "created", mint)
+    else:
+        deployment_events.publish_changes(tx, id_, before, table.tracked(tx, id_), mint)
+    tx.publish(SchedulesChanged(id_))
+    deployment = table.read(tx, id_, now)
+    assert deployment is not None
+    return deployment, before is None
+
+
+def _columns(
+    tx: ReadTx, body: DeploymentCreate | DeploymentUpdate, now: Timestamp
+) -> dict[str, Value]:
+    """The columns that the fields in the body stand for.
+
+    Raises:
+        NotFound: the concurrency limit it shares does not exist.
+    """
+    columns: dict[str, Value] = {"updated": now}
+    for name in _TEXTS:
+        if (text := getattr(body, name)) is not UNSET:
+            columns[name] = text
+    for name in _IDS:
+        if (id_ := getattr(body, name)) is not UNSET:
+            columns[name] = None if id_ is None else str(id_)
+    for name in _JSON:
+        if (value := getattr(body, name)) is not UNSET:
+            columns[name] = encode_text(value).decode()
+    if body.concurrency_options is None:
+        columns["concurrency_options"] = None
+    if body.paused is not UNSET:
+        columns["paused"] = int(body.paused)
+    if body.enforce_parameter_schema not in (UNSET, None):
+        columns["enforce_parameter_schema"] = int(bool(body.enforce_parameter_schema))
+    if body.global_concurrency_limit_id is None:
+        columns["concurrency_limit_id"] = None
+    elif body.global_concurrency_limit_id is not UNSET:
+        limit_id = str(body.global_concurrency_limit_id)
+        deployment_limits.require_shared(tx, limit_id)
+        columns["concurrency_limit_id"] = limit_id
+    return columns
+
+
+def _require_blocks(body: DeploymentCreate) -> None:
+    """Raises `Conflict`, unless the blocks that the body names exist."""
+    for kind, id_ in (
+        ("infrastructure", body.infrastructure_document_id),
+        ("storage", body.storage_document_id),
+    ):
+        if id_ is not UNSET and id_ is not None:
+            raise Conflict(
+                f"Error creating deployment. Could not find {kind} block with id: {id_}. The"
+                " deployment may have been written for another server."
+            )
+
+
+def _set_limit(
+    tx: Tx, id_: str, body: DeploymentCreate | DeploymentUpdate, mint: Mint
+) -> None:
+    if body.concurrency_limit is UNSET:
+        return
+    if body.concurrency_limit is not None:
+        deployment_limits.set_own(tx, id_, body.concurrency_limit, mint)
+    elif body.global_concurrency_limit_id in (UNSET, None):
+        deployment_limits.unset(tx, id_)
+
+
+def set_paused(tx: Tx, id_: str, paused: bool, mint: Mint) -> None:
+    """Let schedules make runs no longer, or again. Pausing deletes the runs they have made.
+
+    Raises:
+        NotFound: there is no such deployment.
+    """
+    columns: dict[str, Value] = {"paused": int(paused), "updated": mint.now()}
+    if tx.one("SELECT 1 FROM deployment WHERE id = ?", (id_,)) is None:
+        raise NotFound("Deployment not found")
+    table.update(tx, id_, columns)
+    if paused:
+        deployment_schedules.delete_scheduled_runs(tx, id_)
+    tx.publish(SchedulesChanged(id_))
+
+
+def delete(tx: Tx, id_: str, mint: Mint) -> bool:
+    """Delete a deployment with the runs that never ran; False if there is none.
+
+    Other runs keep its id.
+    """
+    if tx.one("SELECT 1 FROM deployment WHERE id = ?", (id_,)) is None:
+        return False
+    deployment_events.publish(tx, id_, "deleted", mint)
+    deployment_schedules.delete_all_scheduled_runs(tx, id_)
+    deployment_limits.delete_own(tx, id_)
+    table.delete(tx, id_)
+    tx.publish(SchedulesChanged(id_))
+    return True
+
+
+def sized_parameters(parameters: dict[str, Any], settings: Settings) -> str:
+    """Parameters as JSON text.
+
+    Raises:
+        InvalidRequest: they are larger than `api_parameter_bytes_max`.
+    """
+    encoded = encode_text(parameters)
+    limit = settings.api_parameter_bytes_max
+    if limit and len(encoded) > limit:
+        message = f"Value error, the parameters take {len(encoded)} bytes; the limit is {limit}."
+        raise InvalidRequest([FieldError("value_error", ("body", "parameters"), message)])
+    return encoded.decode()
