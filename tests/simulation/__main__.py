@@ -6,6 +6,7 @@ import argparse
 import logging
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,9 @@ TREE = Path(__file__).parents[2]
 sys.path.insert(0, str(TREE / "tests"))
 
 from simulation.history import Outcome, simulate  # noqa: E402
+
+HISTORY_S_MAX = 60
+"""Real seconds: about a hundred times as many as a history takes."""
 
 
 def main() -> int:
@@ -30,7 +34,7 @@ def main() -> int:
     virtual_s = 0.0
     bad: list[Outcome] = []
     with multiprocessing.get_context("fork").Pool(options.processes) as pool:
-        for number, outcome in enumerate(pool.imap_unordered(simulate, seeds), 1):
+        for number, outcome in enumerate(pool.imap_unordered(_simulate, seeds), 1):
             commits += outcome.commits
             crashes += outcome.crashes
             virtual_s += outcome.virtual_s
@@ -48,6 +52,20 @@ def main() -> int:
     if bad:
         print("bad seeds:", *sorted(outcome.seed for outcome in bad))
     return 1 if bad else 0
+
+
+def _simulate(seed: int) -> Outcome:
+    """The history of `seed`; one that goes round in circles is ended, and is bad."""
+    signal.signal(signal.SIGALRM, _give_up)
+    signal.alarm(HISTORY_S_MAX)
+    try:
+        return simulate(seed)
+    finally:
+        signal.alarm(0)
+
+
+def _give_up(_number: int, _frame: object) -> None:
+    raise TimeoutError(f"the history has not ended in {HISTORY_S_MAX} s of real time")
 
 
 def _options() -> argparse.Namespace:
