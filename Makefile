@@ -3,7 +3,7 @@
 # make soak    200 clients for a minute, and every crash point under a seed of its own (SEED=...)
 # make simulate  many histories of all actors in virtual time (FIRST=... SEEDS=2000)
 # make lock    resolve the dependencies anew into requirements*.lock
-# make docs    write docs/settings.md from the declaration of the settings
+# make docs    write docs/settings.md and docs/state-machine.md from what they describe
 
 PYTHON ?= python3
 ARGS ?=
@@ -80,6 +80,7 @@ lock: $(VENV)/installed-dev
 
 docs: $(VENV)/installed
 	$(VENV)/bin/lictor settings > docs/settings.md
+	$(VENV)/bin/python -m lictor.schema.rules.document > docs/state-machine.md
 
 clean:
 	rm -rf $(VENV) $(PREFECT_VENV) build dist *.egg-info
