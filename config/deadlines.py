@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
-
 from lictor.config.declaration import about
+from lictor.config.work import WorkSettings
 
 
-class DeadlineSettings(msgspec.Struct, frozen=True, kw_only=True):
+class DeadlineSettings(WorkSettings, frozen=True, kw_only=True):
     """How long a run may stay in a state before the server itself takes it further."""
 
     late_runs_enabled: Annotated[

@@ -12,9 +12,9 @@ _FLOW_OF_RUN = Join(
     "flows", "flow f", "fr.flow_id", "f.id", small=True, enforced=True, required=True
 )
 _DEPLOYMENT_OF_RUN = Join("deployments", "deployment d", "fr.deployment_id", "d.id", small=True)
-_POOL_OF_QUEUE = Join("work_pools", None, "wq.work_pool_id", "wp.id", small=True)
+_POOL_OF_QUEUE = Join("work_pools", "work_pool wp", "wq.work_pool_id", "wp.id", small=True)
 _QUEUE_OF_RUN = Join(
-    "work_queues", None, "fr.work_queue_id", "wq.id", (_POOL_OF_QUEUE,), small=True
+    "work_queues", "work_queue wq", "fr.work_queue_id", "wq.id", (_POOL_OF_QUEUE,), small=True
 )
 _TASK_RUNS_OF_RUN = Join("task_runs", "task_run tr", "fr.id", "tr.flow_run_id")
 
@@ -32,7 +32,7 @@ OF_TASK_RUNS = (
 )
 
 _QUEUE_OF_DEPLOYMENT = Join(
-    "work_queues", None, "d.work_queue_id", "wq.id", (_POOL_OF_QUEUE,), small=True
+    "work_queues", "work_queue wq", "d.work_queue_id", "wq.id", (_POOL_OF_QUEUE,), small=True
 )
 
 OF_FLOWS = (

@@ -22,6 +22,10 @@ class UnusableSchema(Exception):
     """The schema is not a JSON Schema, refers out of itself, or is circular."""
 
 
+class CircularSchema(UnusableSchema):
+    """The schema refers to itself without end."""
+
+
 def check(
     value: Any, schema: Any, *, may_be_partial: bool = False, null_for_default: bool = False
 ) -> None:
@@ -64,7 +68,7 @@ def _checker() -> Callable[[Any, dict[str, Any], bool, bool], None]:
         except SchemaError as error:
             raise UnusableSchema(f"Invalid schema: {error.message}") from error
         except RecursionError:
-            raise UnusableSchema(
+            raise CircularSchema(
                 "Invalid schema: Unable to validate schema with circular references."
             ) from None
         except Unresolvable as error:
@@ -79,6 +83,11 @@ def _checker() -> Callable[[Any, dict[str, Any], bool, bool], None]:
 def load() -> None:
     """Load the library, which takes a tenth of a second, where that holds nobody up."""
     _checker()
+
+
+def is_loaded() -> bool:
+    """Whether a check will not have to wait for the library."""
+    return _checker.cache_info().currsize > 0
 
 
 def _as_meant(schema: dict[str, Any], null_for_default: bool) -> dict[str, Any]:

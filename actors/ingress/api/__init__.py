@@ -24,6 +24,9 @@ from lictor.actors.ingress.api import (
     task_runs,
     task_workers,
     ui,
+    work_pools,
+    work_queues,
+    workers,
 )
 from lictor.actors.ingress.operations import Operation
 
@@ -49,5 +52,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *logs.OPERATIONS,
     *states.OPERATIONS,
     *ui.OPERATIONS,
+    *work_pools.OPERATIONS,
+    *work_queues.OPERATIONS,
+    *workers.OPERATIONS,
 )
 """Every operation of the API but those made from the table itself (documents, CSRF tokens)."""
