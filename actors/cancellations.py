@@ -35,7 +35,7 @@ def cancelling_timeout(
     )
     lag_s = clock.settings.cancelling_timeout_s
     loop = DeadlineLoop("cancelling_timeout", table.CANCELLING, lag_s, settle, readers, clock.mint)
-    watch.on_state(("CANCELLING",), loop.touch_by)
+    watch.on_state(("CANCELLING",), loop.touch)
     return loop
 
 
@@ -60,7 +60,7 @@ def cancellation_cleanup(
         return ended
 
     loop = DeadlineLoop("cancellation_cleanup", table.CLEANUP, 0.0, work, readers, clock.mint)
-    watch.on_state(("CANCELLED",), loop.touch_by)
+    watch.on_state(("CANCELLED",), loop.touch)
     return loop
 
 

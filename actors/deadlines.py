@@ -28,7 +28,7 @@ from lictor.schema.backends.tx import Tx
 from lictor.schema.errors import Unavailable
 from lictor.schema.events.event import RESOURCE_ID, StoredEvent
 from lictor.schema.mint import Mint
-from lictor.schema.tables.deadlines import HEARTBEAT, RUN_PREFIX, Kind, Place
+from lictor.schema.tables.deadlines import HEARTBEAT, RUN_PREFIX, Kind, Place, RunsInserted
 from lictor.schema.times import Timestamp, seconds_between, shift
 
 BATCH = 25
@@ -44,7 +44,8 @@ Settle = Callable[[Tx, str], bool]
 """Takes one run, by its id, past its deadline, if that still holds; whether it did something."""
 Work = Callable[[Sequence[str]], Awaitable[int]]
 """Settles runs by their ids; how many were taken further."""
-OnRun = Callable[[str, StoredEvent], None]
+OnState = Callable[[str], None]
+OnHeartbeat = Callable[[str, StoredEvent], None]
 
 _log = logging.getLogger(__name__)
 
@@ -53,33 +54,40 @@ class RunWatch:
     """Tells, after each commit, which flow runs have changed state or sent a heartbeat."""
 
     def __init__(self, journal: Journal) -> None:
-        self._on_state: dict[str, list[OnRun]] = {}
-        self._on_heartbeat: list[OnRun] = []
+        self._on_state: dict[str, list[OnState]] = {}
+        self._on_heartbeat: list[OnHeartbeat] = []
         journal.subscribe(self._on_commit)
 
-    def on_state(self, types: Iterable[str], callback: OnRun) -> None:
+    def on_state(self, types: Iterable[str], callback: OnState) -> None:
         """Call `callback` with the id of each run that enters a state of these types."""
         for type_ in types:
             self._on_state.setdefault(type_, []).append(callback)
 
-    def on_heartbeat(self, callback: OnRun) -> None:
-        """Call `callback` with the id of each run that has sent a heartbeat."""
+    def on_heartbeat(self, callback: OnHeartbeat) -> None:
+        """Call `callback` with the id of each run that has sent a heartbeat, and that event."""
         self._on_heartbeat.append(callback)
 
     def _on_commit(self, published: list[object]) -> None:
         for item in published:
-            if isinstance(item, StoredEvent) and item.event.event.startswith(RUN_PREFIX):
-                self._tell(item)
+            if isinstance(item, StoredEvent):
+                if item.event.event.startswith(RUN_PREFIX):
+                    self._on_event(item)
+            elif isinstance(item, RunsInserted):
+                for run_id in item.run_ids:
+                    self._tell(item.state_type, run_id)
 
-    def _tell(self, item: StoredEvent) -> None:
+    def _on_event(self, item: StoredEvent) -> None:
         event = item.event
-        if event.event == HEARTBEAT:
-            callbacks = self._on_heartbeat
-        else:
-            callbacks = self._on_state.get(event.resource.get("prefect.state-type", ""), [])
         run_id = event.resource[RESOURCE_ID].removeprefix(RUN_PREFIX)
-        for callback in callbacks:
-            callback(run_id, item)
+        if event.event == HEARTBEAT:
+            for callback in self._on_heartbeat:
+                callback(run_id, item)
+        else:
+            self._tell(event.resource.get("prefect.state-type", ""), run_id)
+
+    def _tell(self, state_type: str, run_id: str) -> None:
+        for callback in self._on_state.get(state_type, ()):
+            callback(run_id)
 
 
 class Settling:
@@ -137,12 +145,8 @@ class DeadlineLoop:
         self._first: Timestamp | None = None
         self._touched = trio.Event()
 
-    def touch(self) -> None:
-        """There may be an earlier deadline than before: look again."""
-        self._touched.set()
-
-    def touch_by(self, _run_id: str, _item: StoredEvent) -> None:
-        """`touch`, as a callback of `RunWatch`."""
+    def touch(self, _run_id: str = "") -> None:
+        """There may be an earlier deadline than before: look again. A callback of `RunWatch`."""
         self._touched.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -23,5 +23,5 @@ def late_runs(journal: Journal, readers: Readers, watch: RunWatch, clock: Clock)
     settle = Settling("late runs", journal, lambda tx, id_: command.mark_late(tx, id_, clock))
     lag_s = clock.settings.late_runs_after_s
     loop = DeadlineLoop("late_runs", table.LATE, lag_s, settle, readers, clock.mint)
-    watch.on_state(("SCHEDULED",), loop.touch_by)
+    watch.on_state(("SCHEDULED",), loop.touch)
     return loop

@@ -140,7 +140,7 @@ class Liveness:
             beat.interval_s = abs(seconds_between(beat.occurred, occurred))
         beat.seq, beat.at_s, beat.occurred = item.seq, now_s, occurred
 
-    def _on_state(self, run_id: str, _item: StoredEvent) -> None:
+    def _on_state(self, run_id: str) -> None:
         # In whatever state it is now: only a heartbeat after this shows that it sends any.
         self._beats.pop(run_id, None)
 

@@ -22,5 +22,5 @@ def pause_expiry(journal: Journal, readers: Readers, watch: RunWatch, clock: Clo
     """The loop that fails runs whose pause has expired."""
     settle = Settling("pause expiry", journal, lambda tx, id_: command.expire_pause(tx, id_, clock))
     loop = DeadlineLoop("pause_expiry", table.PAUSED, 0.0, settle, readers, clock.mint)
-    watch.on_state(("PAUSED",), loop.touch_by)
+    watch.on_state(("PAUSED",), loop.touch)
     return loop

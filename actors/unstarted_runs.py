@@ -28,5 +28,5 @@ def unstarted_runs(
     )
     lag_s = clock.settings.pending_timeout_s
     loop = DeadlineLoop("unstarted_runs", table.PENDING, lag_s, settle, readers, clock.mint)
-    watch.on_state(("PENDING",), loop.touch_by)
+    watch.on_state(("PENDING",), loop.touch)
     return loop

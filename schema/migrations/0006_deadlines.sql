@@ -5,8 +5,8 @@ CREATE INDEX flow_run_by_lateness ON flow_run (next_scheduled_start_time)
 CREATE INDEX flow_run_by_pending ON flow_run (state_timestamp) WHERE state_type = 'PENDING';
 CREATE INDEX flow_run_by_cancelling ON flow_run (state_timestamp) WHERE state_type = 'CANCELLING';
 
--- Paused runs and when their pause expires; NULL: never. Kept by the store itself, so that no writer
--- of states can forget it: the moment is inside the state, where no index of `flow_run` reaches it.
+-- Paused runs and when their pause expires; NULL: never. Kept by the store itself, so that no
+-- writer of states can forget it: the moment is inside the state, out of reach of an index of runs.
 CREATE TABLE flow_run_pause (
     flow_run_id TEXT NOT NULL PRIMARY KEY REFERENCES flow_run (id) ON DELETE CASCADE,
     expires TEXT
@@ -26,8 +26,8 @@ WHEN OLD.state_type = 'PAUSED' AND NEW.state_type IS NOT 'PAUSED' BEGIN
     DELETE FROM flow_run_pause WHERE flow_run_id = NEW.id;
 END;
 
--- Cancelled runs whose task runs and subflows are still to be looked after, and when next. Ten seconds
--- for what their processes have yet to report: that is truer than what is decided for them.
+-- Cancelled runs whose task runs and subflows are still to be looked after, and when next. Ten
+-- seconds for what their processes have yet to report: truer than what is decided for them.
 CREATE TABLE flow_run_cleanup (
     flow_run_id TEXT NOT NULL PRIMARY KEY REFERENCES flow_run (id) ON DELETE CASCADE,
     due TEXT NOT NULL,

@@ -19,6 +19,13 @@ HEARTBEAT = "prefect.flow-run.heartbeat"
 RUN_PREFIX = "prefect.flow-run."
 
 
+class RunsInserted(NamedTuple):
+    """Published by whoever writes runs in a state without a transition, which has no event."""
+
+    state_type: str
+    run_ids: tuple[str, ...]
+
+
 class Place(NamedTuple):
     """Where a run stands in the order of one kind of deadline; `key` tells equal moments apart."""
 

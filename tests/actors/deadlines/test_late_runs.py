@@ -9,6 +9,8 @@ from trio.testing import MockClock
 
 from lictor.actors.deadlines import BATCH, RECHECK_S, DeadlineLoop
 from lictor.actors.late_runs import late_runs
+from lictor.schema.backends.tx import Tx
+from lictor.schema.tables.deadlines import RunsInserted
 
 AFTER_S = 15.0
 SLACK_S = 0.5
@@ -81,6 +83,27 @@ async def test_the_deadline_moves_with_the_run(world: World, autojump_clock: Moc
         await world.set_state(other, "SCHEDULED", scheduled_time=world.in_s(3600))
         await trio.sleep(1000)
         assert world.state(other) == "Scheduled"
+
+
+async def test_runs_written_without_a_transition_have_deadlines_when_they_are_told_of(
+    world: World, autojump_clock: MockClock
+) -> None:
+    run_id = await world.run("PENDING")
+    moment = world.in_s(60)
+
+    def schedule(tx: Tx) -> None:
+        tx.run(
+            "UPDATE flow_run SET state_type = 'SCHEDULED', state_name = 'Scheduled',"
+            " next_scheduled_start_time = ? WHERE id = ?",
+            (moment, run_id),
+        )
+        tx.publish(RunsInserted("SCHEDULED", (run_id,)))
+
+    async with keeping(late(world).run):
+        await trio.sleep(1)
+        await world.write(schedule)
+        await trio.sleep(60 + AFTER_S + SLACK_S)
+    assert world.state(run_id) == "Late"
 
 
 async def test_what_became_due_while_nobody_looked_is_late_at_the_start(
