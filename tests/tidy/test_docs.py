@@ -16,7 +16,7 @@ from lictor.daemon.exits import Exit
 TREE = Path(__file__).parents[2]
 README = (TREE / "README.md").read_text(encoding="utf-8")
 OPERATIONS = (TREE / "docs/operations.md").read_text(encoding="utf-8")
-MODULES = {"quart-trio": "quart_trio"}
+MODULES = {"python-dateutil": "dateutil", "quart-trio": "quart_trio"}
 
 
 def dependencies() -> list[str]:
