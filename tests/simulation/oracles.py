@@ -203,7 +203,7 @@ AT_REST = {
     " EXCEPT SELECT * FROM flow_run_tally": "the tally does not agree with the runs",
 }
 SETTLED = {
-    "SELECT id FROM lease WHERE expires IS NOT NULL": "leases that nobody renews have not ended",
+    "SELECT id FROM lease WHERE expires_at IS NOT NULL": "leases that nobody renews have not ended",
     "SELECT task_run_id, holder FROM task_queue": "background tasks that nobody runs",
     "SELECT id FROM flow_run WHERE state_type = 'PENDING'": "runs that are PENDING for ever",
     "SELECT id FROM flow_run WHERE state_type = 'CANCELLING'": "runs that are CANCELLING for ever",
