@@ -8,11 +8,12 @@ from __future__ import annotations
 import copy
 from typing import Any, NamedTuple
 
-from msgspec import UNSET
+import msgspec
+from msgspec import UNSET, Raw
 
 from lictor.config.settings import Settings
 from lictor.schema.backends.tx import Tx, Value
-from lictor.schema.commands import proposals, task_runs
+from lictor.schema.commands import proposals, task_runs, work_queues
 from lictor.schema.commands.flow_run_event import Surroundings, publish_transition
 from lictor.schema.commands.run_slots import FlowSlots, forget_flow_run
 from lictor.schema.errors import (
@@ -40,14 +41,33 @@ from lictor.schema.wire.flow_runs import (
     OrchestrationResult,
 )
 from lictor.schema.wire.states import SetState, StateBody
+from lictor.schema.wire.work_queues import WorkQueue
 
 PENDING = StateBody(type="PENDING")
 
 
+class Origin(NamedTuple):
+    """Where a run comes from: a version of its deployment, the queue it waits in, and the labels
+    that it inherits, as JSON text.
+    """
+
+    deployment_version: str | None
+    work_queue_id: str | None
+    work_queue_name: str | None
+    labels: str
+
+
 def create(
-    tx: Tx, body: FlowRunCreate, created_by: str | None, mint: Mint, settings: Settings
+    tx: Tx,
+    body: FlowRunCreate,
+    created_by: str | None,
+    mint: Mint,
+    settings: Settings,
+    origin: Origin | None = None,
 ) -> tuple[FlowRun, bool]:
     """A new run in its first state, or the run an earlier request with this key has made (False).
+
+    `origin`: found out from the body unless it is given.
 
     Raises:
         IntegrityConflict: the flow does not exist, or an empty idempotency key is taken.
@@ -57,12 +77,15 @@ def create(
     """
     now = mint.now()
     parameters = _sized_parameters(body.parameters, settings)
+    queue = None
     if body.work_pool_name is not None:
-        raise NotFound(f"Work pool {body.work_pool_name!r} not found.")
+        queue = work_queues.find(tx, body.work_pool_name, body.work_queue_name)
     flow_id = str(body.flow_id)
     flow = tx.one("SELECT name, tags, labels FROM flow WHERE id = ?", (flow_id,))
     if flow is None:
         raise IntegrityConflict(f"there is no flow {flow_id}")
+    if origin is None:
+        origin = _origin(tx, body, flow[2])
     if body.idempotency_key is not None:
         earlier = table.read_by_idempotency_key(tx, flow_id, body.idempotency_key, parse(now))
         if earlier is not None:
@@ -94,17 +117,38 @@ def create(
     state = transition.proposed
     assert state is not None, "the first state of a run is never refused"
     run.state_id = state.id
-    row = _new_row(run, body, parameters, _labels(flow[2], flow_id, body.labels), created_by, now)
+    labels = _labels(flow[2], flow_id, body.labels)
+    row = _new_row(run, body, queue, parameters, labels, created_by, now)
     table.insert(tx, row, body.tags)
     details = _write_state(tx, mint, run.id, state)
-    _conclude(tx, transition, Surroundings(flow[0], flow[1], row.tags, created_by))
+    surroundings = Surroundings(flow[0], flow[1], row.tags, created_by, row.work_queue_id)
+    _conclude(tx, transition, surroundings)
+    work_pool = (None, None) if queue is None else (queue.work_pool_id, queue.work_pool_name)
     data = None if state.data is None else encode_text(state.data).decode()
-    return table.to_wire(table.new_row(row, state.message, details, data), parse(now)), True
+    read_back = table.new_row(row, work_pool, state.message, details, data)
+    return table.to_wire(read_back, parse(now)), True
+
+
+def _origin(tx: Tx, body: FlowRunCreate, flow_labels: str) -> Origin:
+    """The origin of a run that is made for its flow, not by its deployment.
+
+    Raises:
+        NotFound: the work pool or queue does not exist.
+    """
+    labels, queue_id = flow_labels, None
+    if body.work_pool_name is not None:
+        queue_id = work_queues.find(tx, body.work_pool_name, body.work_queue_name).id
+    if body.deployment_id is not None:
+        row = tx.one("SELECT labels FROM deployment WHERE id = ?", (str(body.deployment_id),))
+        labels = flow_labels if row is None else row[0]
+    return Origin(None, queue_id, body.work_queue_name, labels)
 
 
 def _new_row(
     run: FlowRunRecord,
     body: FlowRunCreate,
+    origin: Origin,
+    queue: WorkQueue | None,
     parameters: str,
     labels: str,
     created_by: str | None,
@@ -120,7 +164,8 @@ def _new_row(
         name=run.name,
         flow_id=run.flow_id,
         deployment_id=run.deployment_id,
-        work_queue_name=body.work_queue_name,
+        work_queue_id=None if queue is None else queue.id,
+        work_queue_name=body.work_queue_name if queue is None else queue.name,
         flow_version=body.flow_version,
         parameters=parameters,
         idempotency_key=body.idempotency_key,
@@ -247,7 +292,8 @@ _LOAD = (
     " fr.infrastructure_pid, fr.empirical_policy, fr.state_id, fr.state_type, fr.state_name,"
     " fr.state_timestamp, fr.run_count, fr.expected_start_time, fr.next_scheduled_start_time,"
     " fr.start_time, fr.end_time, fr.total_run_time,"
-    " s.message, s.state_details, a.data, f.name, f.tags, fr.tags, fr.created_by"
+    " s.message, s.state_details, a.data, f.name, f.tags, fr.tags, fr.created_by,"
+    " fr.work_queue_id"
     " FROM flow_run fr JOIN flow f ON f.id = fr.flow_id"
     " LEFT JOIN flow_run_state s ON s.id = fr.state_id"
     " LEFT JOIN artifact a ON a.id = s.result_artifact_id WHERE fr.id = ?"
@@ -265,7 +311,7 @@ def load(tx: Tx, id_: str) -> Loaded:
         raise Missing(f"Flow run with id {id_} not found")
     run = FlowRunRecord(*row[:17])
     run.empirical_policy = decode_flow_run_policy(row[6])
-    return Loaded(run, proposals.current(*row[7:11], *row[17:20]), Surroundings(*row[20:24]))
+    return Loaded(run, proposals.current(*row[7:11], *row[17:20]), Surroundings(*row[20:25]))
 
 
 class FlowStore(FlowSlots):
@@ -295,7 +341,8 @@ def update(tx: Tx, id_: str, body: FlowRunUpdate, mint: Mint, settings: Settings
 
     Raises:
         NotFound: the run does not exist.
-        BadRequest: job variables can no longer be changed.
+        BadRequest: job variables can no longer be changed, or nothing says what they mean.
+        Invalid: job variables do not fit the work pool.
         InvalidRequest: the parameters are larger than the limit.
     """
     changed: dict[str, Value] = {}
@@ -304,13 +351,14 @@ def update(tx: Tx, id_: str, body: FlowRunUpdate, mint: Mint, settings: Settings
     row = tx.one("SELECT seq, tags, state_type, deployment_id FROM flow_run WHERE id = ?", (id_,))
     if row is None:
         raise NotFound("Flow run not found")
-    seq, tags, state_type, _deployment_id = row
+    seq, tags, state_type, deployment_id = row
     if body.job_variables is not UNSET and body.job_variables is not None:
         if state_type is None:
             raise BadRequest("The flow run has no state; its job variables cannot be updated.")
         if state_type != "SCHEDULED":
             raise BadRequest(f"Job variables of a flow run that is {state_type} cannot be updated.")
-        raise BadRequest("A deployment for the flow run could not be found")
+        _require_job_variables_fit(tx, deployment_id, body.job_variables)
+        changed["job_variables"] = encode_text(body.job_variables).decode()
     if body.name is not UNSET:
         changed["name"] = body.name or slug(mint)
     if body.flow_version is not UNSET:
@@ -326,6 +374,25 @@ def update(tx: Tx, id_: str, body: FlowRunUpdate, mint: Mint, settings: Settings
         table.write_tags(tx, "flow_run_tag", seq, body.tags)
     changed["updated"] = mint.now()
     table.update(tx, id_, changed)
+
+
+def _require_job_variables_fit(
+    tx: Tx, deployment_id: str | None, job_variables: dict[str, Raw]
+) -> None:
+    """Return if job variables fit the pool of the run's deployment, above the deployment's own.
+
+    Raises:
+        BadRequest: there is no such deployment.
+        Invalid: they do not fit.
+    """
+    row = tx.one(
+        "SELECT work_queue_id, job_variables FROM deployment WHERE id = ?", (deployment_id,)
+    )
+    if row is None:
+        raise BadRequest("A deployment for the flow run could not be found")
+    pool = deployment_queues.pool_of_queue(tx, row[0])
+    layers = [msgspec.json.decode(text) for text in (row[1], encode_text(job_variables))]
+    deployment_queues.require_run_fits(pool, layers, "updating")
 
 
 def merge_labels(tx: Tx, id_: str, labels: Labels, mint: Mint) -> None:
@@ -350,11 +417,16 @@ def delete(tx: Tx, id_: str) -> bool:
     return True
 
 
-def _labels(of_flow: str, flow_id: str, given: Labels | None) -> str:
-    """The labels of a new run: the flow's, the flow's id, the given ones; later ones win."""
-    if of_flow == "{}" and not given:
-        return f'{{"prefect.flow.id":"{flow_id}"}}'
-    labels = {**proposals.decode_labels(of_flow), "prefect.flow.id": flow_id, **(given or {})}
+def _labels(inherited: str, run: FlowRunRecord, given: Labels | None) -> str:
+    """The labels of a new run: those it inherits, its flow's and deployment's ids, the given ones;
+    later ones win.
+    """
+    ids: Labels = {"prefect.flow.id": run.flow_id}
+    if run.deployment_id is not None:
+        ids["prefect.deployment.id"] = run.deployment_id
+    elif inherited == "{}" and not given:
+        return f'{{"prefect.flow.id":"{run.flow_id}"}}'
+    labels = {**proposals.decode_labels(inherited), **ids, **(given or {})}
     return encode_text(labels).decode()
 
 

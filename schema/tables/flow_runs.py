@@ -22,19 +22,21 @@ from lictor.schema.wire.flow_runs import FlowRun
 
 COLUMNS = (
     "fr.id, fr.created, fr.updated, fr.name, fr.flow_id, fr.deployment_id, fr.deployment_version,"
-    " fr.work_queue_id, fr.work_queue_name, fr.flow_version, fr.parameters, fr.idempotency_key,"
-    " fr.context, fr.empirical_policy, fr.tags, fr.labels, fr.parent_task_run_id, fr.state_id,"
-    " fr.state_type, fr.state_name, fr.run_count, fr.expected_start_time,"
-    " fr.next_scheduled_start_time, fr.start_time, fr.end_time, fr.total_run_time,"
-    " fr.auto_scheduled, fr.infrastructure_document_id, fr.infrastructure_pid, fr.job_variables,"
-    " fr.created_by, fr.state_timestamp,"
-    " s.message, s.state_details, a.data"
+    " q.id, coalesce(q.name, fr.work_queue_name), fr.flow_version, fr.parameters,"
+    " fr.idempotency_key, fr.context, fr.empirical_policy, fr.tags, fr.labels,"
+    " fr.parent_task_run_id, fr.state_id, fr.state_type, fr.state_name, fr.run_count,"
+    " fr.expected_start_time, fr.next_scheduled_start_time, fr.start_time, fr.end_time,"
+    " fr.total_run_time, fr.auto_scheduled, fr.infrastructure_document_id, fr.infrastructure_pid,"
+    " fr.job_variables, fr.created_by, fr.state_timestamp,"
+    " p.id, p.name, s.message, s.state_details, a.data"
 )
-"""What `to_wire` takes, in this order."""
+"""What `to_wire` takes, in this order. A queue that is gone is none, whatever the run has kept."""
 
 FROM = (
     "flow_run fr LEFT JOIN flow_run_state s ON s.id = fr.state_id"
     " LEFT JOIN artifact a ON a.id = s.result_artifact_id"
+    " LEFT JOIN work_queue q ON q.id = fr.work_queue_id"
+    " LEFT JOIN work_pool p ON p.id = q.work_pool_id"
 )
 """The tables behind `COLUMNS`, under their aliases."""
 
@@ -49,7 +51,7 @@ def to_wire(row: tuple[Any, ...], now: datetime) -> FlowRun:
         context, policy, tags, labels, parent_task_run_id, state_id,
         state_type, state_name, run_count, expected, next_scheduled, start, end, total,
         auto_scheduled, infrastructure_document_id, infrastructure_pid, job_variables,
-        created_by, state_timestamp, message, details, data,
+        created_by, state_timestamp, work_pool_id, work_pool_name, message, details, data,
     ) = row  # fmt: skip
     return FlowRun(
         id_, created, updated, name, flow_id, deployment_id, deployment_version,
@@ -68,8 +70,8 @@ def to_wire(row: tuple[Any, ...], now: datetime) -> FlowRun:
         infrastructure_document_id, infrastructure_pid,
         EMPTY_OBJECT if job_variables == "{}" else Raw(job_variables),
         None if created_by is None else Raw(created_by),
-        None,
-        None,
+        work_pool_id,
+        work_pool_name,
         None
         if state_id is None
         else states.state(
@@ -102,6 +104,7 @@ class NewFlowRun(NamedTuple):
     name: str
     flow_id: str
     deployment_id: str | None
+    work_queue_id: str | None
     work_queue_name: str | None
     flow_version: str | None
     parameters: str
@@ -133,17 +136,24 @@ _INSERT = (
 
 
 def new_row(
-    new: NewFlowRun, message: str | None, details: str, data: str | None
+    new: NewFlowRun,
+    work_pool: tuple[str | None, str | None],
+    message: str | None,
+    details: str,
+    data: str | None,
 ) -> tuple[Any, ...]:
-    """The row of `COLUMNS` that reading a run back would give, right after its insertion."""
+    """The row of `COLUMNS` that reading a run back would give, right after its insertion.
+
+    `work_pool`: id and name of the pool of its queue.
+    """
     return (
         new.id, new.created, new.updated, new.name, new.flow_id, new.deployment_id, None,
-        None, new.work_queue_name, new.flow_version, new.parameters, new.idempotency_key,
-        new.context, new.empirical_policy, new.tags, new.labels, new.parent_task_run_id,
-        new.state_id, new.state_type, new.state_name, new.run_count, new.expected_start_time,
-        new.next_scheduled_start_time, new.start_time, new.end_time, new.total_run_time,
-        0, new.infrastructure_document_id, None, new.job_variables, new.created_by,
-        new.state_timestamp, message, details, data,
+        new.work_queue_id, new.work_queue_name, new.flow_version, new.parameters,
+        new.idempotency_key, new.context, new.empirical_policy, new.tags, new.labels,
+        new.parent_task_run_id, new.state_id, new.state_type, new.state_name, new.run_count,
+        new.expected_start_time, new.next_scheduled_start_time, new.start_time, new.end_time,
+        new.total_run_time, 0, new.infrastructure_document_id, None, new.job_variables,
+        new.created_by, new.state_timestamp, *work_pool, message, details, data,
     )  # fmt: skip
 
 
