@@ -73,6 +73,14 @@ class ScheduleBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     rrule: str | UnsetType = UNSET
     timezone: str | UnsetType | None = UNSET
 
+    @staticmethod
+    def kind_of(fields: dict[str, Any]) -> str:
+        """The name of the kind whose fields these are, for the places of errors."""
+        for name, kind, _ in _KINDS:
+            if name in fields:
+                return kind.__name__
+        return "Schedule"
+
     def __post_init__(self) -> None:
         given = {name for name in self.__struct_fields__ if getattr(self, name) is not UNSET}
         self._check_kind(given)

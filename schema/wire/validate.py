@@ -223,10 +223,17 @@ def _dict(walk: Validator, info: inspect.DictType, value: Any, loc: Loc) -> Any:
 
 
 def _struct(walk: Validator, info: inspect.StructType, value: Any, loc: Loc) -> Any:
-    """A Struct with named fields. Its tag, if it has one, may be left out but not be wrong."""
+    """A Struct with named fields. Its tag, if it has one, may be left out but not be wrong.
+
+    One that stands for several kinds has `kind_of`, which tells from the value which one is meant:
+    its name goes into the place of an error, as that of a union's member.
+    """
     if not isinstance(value, dict):
         said = "Input should be a valid dictionary or object to extract fields from"
         return walk.note("model_attributes_type", said, loc, value)
+    kind_of: Callable[[dict[str, Any]], str] | None = getattr(info.cls, "kind_of", None)
+    if kind_of is not None:
+        loc = (*loc, kind_of(value))
     found: dict[str, Any] = {}
     for field in info.fields:
         if field.encode_name in value:
