@@ -155,14 +155,13 @@ class DeadlineLoop:
         while True:
             try:
                 settled = await self.run_once()
+                self._look()
+                if not settled and self._wait_s() <= 0:
+                    await self._rest(RECHECK_S)
+                while (wait_s := self._wait_s()) > 0:
+                    await self._rest(wait_s)
             except Unavailable as error:
                 await trio.sleep(error.retry_after_s)
-                continue
-            self._look()
-            if not settled and self._wait_s() <= 0:
-                await self._rest(RECHECK_S)
-            while (wait_s := self._wait_s()) > 0:
-                await self._rest(wait_s)
 
     async def run_once(self) -> int:
         """Settle everything that is due; how many runs were taken further."""

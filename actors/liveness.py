@@ -121,7 +121,14 @@ class Liveness:
     async def _recall(self) -> None:
         """Watch the runs that were sending heartbeats before this process began."""
         after = ""
-        while page := await self._readers.read_on_thread(partial(_beating, after=after)):
+        while True:
+            try:
+                page = await self._readers.read_on_thread(partial(_beating, after=after))
+            except Unavailable as error:
+                await trio.sleep(error.retry_after_s)
+                continue
+            if not page:
+                return
             now_s = trio.current_time()
             for after, beats in page:
                 if beats is not None and after not in self._beats:
