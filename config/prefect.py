@@ -39,6 +39,8 @@ DIFFERENT: Mapping[str, str] = {
     "PREFECT_SERVER_DOCKET_URL": _NO_PEERS,
     "PREFECT_SERVER_DOCKET_NAME": _NO_PEERS,
     "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "leases are ended when they end",
+    "PREFECT_SERVER_SERVICES_FOREMAN_LOOP_SECONDS": "a status changes when its deadline passes",
+    "PREFECT_API_SERVICES_FOREMAN_LOOP_SECONDS": "a status changes when its deadline passes",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_QUEUE_MAX_SIZE": (
         "events are stored before they are acknowledged and none is dropped"
     ),

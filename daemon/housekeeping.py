@@ -1,4 +1,4 @@
-"""Which deadlines of runs this server keeps: its actors, by the settings that switch them."""
+"""Which deadlines of runs and workers the server keeps: its actors, and the settings for them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lictor.actors.liveness import Liveness
 from lictor.actors.pause_expiry import pause_expiry
 from lictor.actors.readers import Readers
 from lictor.actors.unstarted_runs import unstarted_runs
+from lictor.actors.work_statuses import work_queue_readiness, worker_presence
 from lictor.config.settings import Settings
 from lictor.schema.commands.deadlines import Clock
 from lictor.schema.mint import Mint
@@ -35,3 +36,6 @@ def housekeeping(
         yield "unstarted runs", unstarted_runs(journal, readers, watch, clock).run
     if settings.heartbeat_timeout_s:
         yield "liveness", Liveness(journal, readers, watch, clock).run
+    if settings.work_statuses_enabled:
+        yield "worker presence", worker_presence(journal, readers, clock).run
+        yield "work queue readiness", work_queue_readiness(journal, readers, clock).run

@@ -6,7 +6,7 @@ Source: `prefect.server.models.{workers,work_queues}`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -25,7 +25,9 @@ from lictor.schema.wire.work_queues import WorkQueue, WorkQueueCreate, WorkQueue
 
 
 class Deadline(msgspec.Struct, frozen=True):
-    """Published when a status has come to hold until a deadline, or until an earlier one."""
+    """Published when the status of one of `kind` holds until a deadline, or an earlier one."""
+
+    kind: Literal["worker", "work_queue"]
 
 
 def create(
@@ -162,7 +164,7 @@ def _publish_status(tx: Tx, id_: str, mint: Mint) -> None:
     assert queue is not None
     work_events.queue_status_changed(tx, queue, queue.status, mint)
     if queue.status == "READY":
-        tx.publish(Deadline())
+        tx.publish(Deadline("work_queue"))
 
 
 def delete(tx: Tx, queue: WorkQueue, mint: Mint) -> None:

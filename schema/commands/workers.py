@@ -25,15 +25,18 @@ def beat(tx: Tx, work_pool_name: str, body: Heartbeat, mint: Mint, settings: Set
         NotFound: there is no such pool.
     """
     work_pool_id = _pool_id(tx, work_pool_name)
+    before = table.presence(tx, work_pool_id, body.name)
     interval_s = body.heartbeat_interval_seconds
-    if interval_s is None:
-        interval_s = table.interval_of(tx, work_pool_id, body.name)
+    if interval_s is None and before is not None:
+        interval_s = before.interval_s
     until = online_until(
         mint.now(), interval_s, settings.worker_missed_heartbeats, settings.worker_heartbeat_s
     )
     table.put(tx, work_pool_id, body.name, interval_s, until, mint)
+    if before is None or before.status == "OFFLINE" or until < before.online_until:
+        # Otherwise the deadline has only moved back, and the pool knows of the worker.
+        tx.publish(Deadline("worker"))
     work_pools.settle_status(tx, work_pool_id, mint)
-    tx.publish(Deadline())
 
 
 def mark_silent(tx: Tx, id_: str, mint: Mint) -> bool:

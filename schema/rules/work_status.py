@@ -44,8 +44,8 @@ def pool_status(type_: str, is_paused: bool, has_online_worker: bool) -> Status 
 
 
 def is_polled(last_polled: Timestamp | None, now: Timestamp, timeout_s: float) -> bool:
-    """Whether a queue was asked for work in the last `timeout_s` seconds."""
-    return last_polled is not None and seconds_between(last_polled, now) <= timeout_s
+    """Whether a queue was asked for work less than `timeout_s` seconds ago."""
+    return last_polled is not None and seconds_between(last_polled, now) < timeout_s
 
 
 def queue_status(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from lictor.schema.backends.tx import ReadTx, Tx
 from lictor.schema.filters.clauses import Clause, all_of
 from lictor.schema.filters.engine import of_filter
 from lictor.schema.filters.workers import WorkerFilter
 from lictor.schema.mint import Mint
-from lictor.schema.rules.work_status import worker_status
+from lictor.schema.rules.work_status import WorkerStatus, worker_status
 from lictor.schema.times import Timestamp
 from lictor.schema.wire.workers import Worker
 
@@ -41,13 +41,22 @@ def read_page(
     return [_to_wire(row, now) for row in rows]
 
 
-def interval_of(tx: ReadTx, work_pool_id: str, name: str) -> int | None:
-    """The interval a worker has named, if it is known and has."""
+class Presence(NamedTuple):
+    """Until when a worker is taken to be there, unless it already is not."""
+
+    interval_s: int | None
+    status: WorkerStatus
+    online_until: Timestamp
+
+
+def presence(tx: ReadTx, work_pool_id: str, name: str) -> Presence | None:
+    """What is known of the worker of this name; None: nothing."""
     row = tx.one(
-        "SELECT heartbeat_interval_seconds FROM worker WHERE work_pool_id = ? AND name = ?",
+        "SELECT heartbeat_interval_seconds, status, online_until FROM worker"
+        " WHERE work_pool_id = ? AND name = ?",
         (work_pool_id, name),
     )
-    return None if row is None else row[0]
+    return None if row is None else Presence(*row)
 
 
 def put(

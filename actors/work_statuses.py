@@ -1,0 +1,54 @@
+"""Work statuses: workers that fall silent are offline, queues that nobody polls are not ready.
+
+Owns    nothing: a worker's deadline is `online_until`, a queue's is `last_polled` plus
+        `work_queue_polled_s`. The last worker that goes offline takes its pool's readiness along.
+Serves  nobody; told when a worker comes online and a queue becomes ready.
+Limits  `deadlines.BATCH` workers or queues in one job of the journal.
+Fails   as `actors/deadlines.py` says.
+
+Source: `prefect.server.services.foreman`.
+"""
+
+from __future__ import annotations
+
+from lictor.actors.deadlines import DeadlineLoop, Settling
+from lictor.actors.journal import Journal
+from lictor.actors.readers import Readers
+from lictor.schema.commands import work_queues, workers
+from lictor.schema.commands.deadlines import Clock
+from lictor.schema.commands.work_queues import Deadline
+from lictor.schema.tables.deadlines import Kind
+
+WORKER = Kind("worker", "online_until", "status = 'ONLINE'")
+WORK_QUEUE = Kind("work_queue", "last_polled", "status = 'READY'")
+
+
+def worker_presence(journal: Journal, readers: Readers, clock: Clock) -> DeadlineLoop:
+    """The loop that declares workers offline, and their pools not ready."""
+    mint = clock.mint
+    settle = Settling("workers", journal, lambda tx, id_: workers.mark_silent(tx, id_, mint))
+    loop = DeadlineLoop("workers", WORKER, 0.0, settle, readers, mint)
+    _watch(journal, "worker", loop)
+    return loop
+
+
+def work_queue_readiness(journal: Journal, readers: Readers, clock: Clock) -> DeadlineLoop:
+    """The loop that declares work queues not ready."""
+    mint, settings = clock.mint, clock.settings
+    settle = Settling(
+        "work queues",
+        journal,
+        lambda tx, id_: work_queues.mark_unpolled(tx, id_, mint, settings),
+    )
+    lag_s = settings.work_queue_polled_s
+    loop = DeadlineLoop("work_queues", WORK_QUEUE, lag_s, settle, readers, mint)
+    _watch(journal, "work_queue", loop)
+    return loop
+
+
+def _watch(journal: Journal, kind: str, loop: DeadlineLoop) -> None:
+    def on_commit(published: list[object]) -> None:
+        if any(isinstance(item, Deadline) and item.kind == kind for item in published):
+            loop.touch()
+
+    journal.subscribe(on_commit)
