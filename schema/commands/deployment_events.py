@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from lictor.schema.backends.tx import ReadTx, Tx, Value
+from lictor.schema.commands.work_events import related_to_run
 from lictor.schema.events.event import Resource
 from lictor.schema.events.lifecycle import Action, lifecycle_event
 from lictor.schema.mint import Mint
@@ -61,13 +62,15 @@ def _surroundings(tx: ReadTx, id_: str) -> tuple[str, list[Resource]]:
     """The name of a deployment and what its events are related to."""
     row = tx.one(
         "SELECT d.name, d.flow_id, f.name, d.storage_document_id, d.infrastructure_document_id,"
-        " d.concurrency_limit_id"
+        " d.concurrency_limit_id, d.work_queue_id"
         " FROM deployment d JOIN flow f ON f.id = d.flow_id WHERE d.id = ?",
         (id_,),
     )
     assert row is not None
-    name, flow_id, flow_name, storage, infrastructure, limit_id = row
+    name, flow_id, flow_name, storage, infrastructure, limit_id, queue_id = row
     related = [_resource("flow", flow_id, "flow", flow_name)]
+    if queue_id is not None:
+        related += related_to_run(tx, queue_id)
     if storage is not None:
         related.append(_resource("block-document", storage, "storage"))
     if infrastructure is not None:

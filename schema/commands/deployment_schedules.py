@@ -17,7 +17,7 @@ from lictor.schema.mint import Mint
 from lictor.schema.tables import deployment_schedules as table
 from lictor.schema.tables.flow_runs import delete_tags
 from lictor.schema.tables.runs import encode_text
-from lictor.schema.times import Timestamp
+from lictor.schema.times import Timestamp, parse
 from lictor.schema.wire.deployments import (
     DeploymentSchedule,
     ScheduleCreate,
@@ -57,7 +57,7 @@ def insert(
         now,
         now,
         deployment_id,
-        Raw(encode_text(body.schedule)),
+        Raw(encode_text(body.schedule.schedule(parse(now)))),
         body.active,
         body.max_scheduled_runs,
         Raw(encode_text(body.parameters)),
@@ -82,12 +82,13 @@ def update(tx: Tx, deployment_id: str, id_: str, body: ScheduleUpdate, mint: Min
 
 
 def _write(tx: Tx, deployment_id: str, id_: str, body: ScheduleUpdate, mint: Mint) -> bool:
+    now = mint.now()
     changes: dict[str, Value] = {
         "parameters": encode_text(body.parameters).decode(),
-        "updated": mint.now(),
+        "updated": now,
     }
     if body.schedule is not None:
-        changes["schedule"] = encode_text(body.schedule).decode()
+        changes["schedule"] = encode_text(body.schedule.schedule(parse(now))).decode()
     if body.active is not None:
         changes["active"] = int(body.active)
     if body.max_scheduled_runs is not None:
@@ -98,7 +99,7 @@ def _write(tx: Tx, deployment_id: str, id_: str, body: ScheduleUpdate, mint: Min
     return table.update(tx, deployment_id, id_, changes)
 
 
-def delete(tx: Tx, deployment_id: str, id_: str, mint: Mint) -> None:
+def delete(tx: Tx, deployment_id: str, id_: str) -> None:
     """Delete a schedule, and the runs it has made that have not started.
 
     Raises:

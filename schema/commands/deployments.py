@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from msgspec import UNSET
 
 from lictor.config.settings import Settings
 from lictor.schema.backends.tx import ReadTx, Tx, Value
-from lictor.schema.commands import deployment_events, deployment_limits, deployment_schedules
+from lictor.schema.commands import (
+    deployment_events,
+    deployment_limits,
+    deployment_queues,
+    deployment_schedules,
+)
 from lictor.schema.commands.deployment_schedules import SchedulesChanged
 from lictor.schema.commands.proposals import decode_labels
 from lictor.schema.errors import (
@@ -22,6 +28,9 @@ from lictor.schema.errors import (
     NotFound,
 )
 from lictor.schema.mint import Mint
+from lictor.schema.rules import json_schema
+from lictor.schema.rules import parameters as rules
+from lictor.schema.rules.hydration import Variables
 from lictor.schema.tables import deployments as table
 from lictor.schema.tables.runs import encode_text
 from lictor.schema.times import Timestamp
@@ -39,23 +48,26 @@ _JSON = ("parameter_openapi_schema", "pull_steps", "concurrency_options", "tags"
 def create(
     tx: Tx,
     body: DeploymentCreate,
-    created_by: str | None,
-    updated_by: str | None,
     mint: Mint,
     settings: Settings,
 ) -> tuple[Deployment, bool]:
     """A new deployment, or the one of that flow and name with what the body says; True if new.
 
-    Its schedules are those of the body, whatever they were.
+    Its schedules are those of the body, whatever they were. Nobody is noted as its creator, even
+    where the request names an automation: so it is with Prefect.
 
     Raises:
         NotFound: the work pool or the concurrency limit does not exist.
+        Invalid: the job variables do not fit the work pool.
         IntegrityConflict: the flow does not exist.
         Conflict: a block does not exist, or a slug is given twice.
-        InvalidRequest: the parameters are larger than the limit.
+        InvalidRequest: the parameters are larger than the limit, or do not fit their schema.
     """
     now, flow_id = mint.now(), str(body.flow_id)
-    columns = _columns(tx, body, now)
+    if body.enforce_parameter_schema is True:
+        _require_parameters_fit(body)
+    deployment_queues.require_fit_to_create(tx, body)
+    columns = {**_columns(tx, body, now), **deployment_queues.columns(tx, body, mint)}
     columns["parameters"] = sized_parameters(body.parameters, settings)
     if body.job_variables is not UNSET:
         columns["job_variables"] = encode_text(body.job_variables).decode()
@@ -73,7 +85,6 @@ def create(
     if row is None:
         id_ = mint.id()
         columns |= {"id": id_, "created": now, "name": body.name, "flow_id": flow_id}
-        columns |= {"created_by": created_by, "updated_by": updated_by}
         table.insert(tx, columns, [] if body.tags is UNSET else body.tags)
     else:
         id_ = row[0]
@@ -89,6 +100,66 @@ def create(
     deployment = table.read(tx, id_, now)
     assert deployment is not None
     return deployment, before is None
+
+
+def update(
+    tx: Tx, id_: str, body: DeploymentUpdate, variables: Variables, mint: Mint, settings: Settings
+) -> None:
+    """Write the fields that are in the body. What schedules have made for the future goes.
+
+    Raises:
+        NotFound: the deployment, the work pool or the concurrency limit does not exist.
+        Invalid: the schedules cannot be told apart, or the schema is circular.
+        Conflict: the job variables or the parameters do not fit, or a slug is given twice.
+        BadRequest: a placeholder in the parameters cannot be resolved.
+        InvalidRequest: the parameters are larger than the limit.
+    """
+    row = tx.one(
+        "SELECT parameters, parameter_openapi_schema, enforce_parameter_schema"
+        " FROM deployment WHERE id = ?",
+        (id_,),
+    )
+    if row is None:
+        raise NotFound("Deployment not found.")
+    plan = deployment_schedules.plan(tx, id_, body.schedules)
+    deployment_queues.require_fit_to_update(tx, body)
+    now = mint.now()
+    parameters = _parameters(body, row, variables)
+    columns = _columns(tx, body, now)
+    if isinstance(body.parameters, dict):
+        sized_parameters(body.parameters, settings)
+        columns["parameters"] = encode_text(parameters).decode()
+    columns |= deployment_queues.columns(tx, body, mint)
+    if body.job_variables is not UNSET and body.job_variables is not None:
+        columns["job_variables"] = encode_text(body.job_variables).decode()
+    before = table.tracked(tx, id_)
+    table.update(tx, id_, columns, None if body.tags is UNSET else body.tags)
+    deployment_schedules.delete_scheduled_runs(tx, id_, after=now)
+    deployment_schedules.apply(tx, id_, plan, mint)
+    _set_limit(tx, id_, body, mint)
+    deployment_events.publish_changes(tx, id_, before, table.tracked(tx, id_), mint)
+    tx.publish(SchedulesChanged(id_))
+
+
+def _parameters(
+    body: DeploymentUpdate, stored: tuple[Any, ...], variables: Variables
+) -> dict[str, Any]:
+    """The parameters that a change leaves, which fit the schema that it leaves.
+
+    `stored`: parameters, schema and enforcement so far.
+    """
+    parameters, schema, enforce = stored
+    if isinstance(body.parameters, dict):
+        decoded = rules.hydrated(body.parameters, variables, "deployment")
+    else:
+        decoded = msgspec.json.decode(parameters)
+    if isinstance(body.enforce_parameter_schema, bool):
+        enforce = body.enforce_parameter_schema
+    if enforce:
+        if body.parameter_openapi_schema:
+            schema = encode_text(body.parameter_openapi_schema).decode()
+        rules.require_fit(decoded, schema, "updating deployment", may_be_partial=True)
+    return decoded
 
 
 def _columns(
@@ -122,6 +193,19 @@ def _columns(
         deployment_limits.require_shared(tx, limit_id)
         columns["concurrency_limit_id"] = limit_id
     return columns
+
+
+def _require_parameters_fit(body: DeploymentCreate) -> None:
+    """Raises `InvalidRequest` unless the parameters fit the schema that comes with them."""
+    schema = body.parameter_openapi_schema
+    if schema is UNSET or schema is None:
+        return
+    parameters = msgspec.json.decode(encode_text(body.parameters))
+    try:
+        json_schema.check(parameters, schema, may_be_partial=True)
+    except (json_schema.InvalidValue, json_schema.UnusableSchema) as error:
+        fault = FieldError("value_error", ("body",), f"Value error, {error}")
+        raise InvalidRequest([fault]) from error
 
 
 def _require_blocks(body: DeploymentCreate) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from lictor.schema.backends.tx import ReadTx, Tx
+from lictor.schema.backends.tx import Tx
 from lictor.schema.commands.work_events import related_to_run
 from lictor.schema.events.event import Event, Resource
 from lictor.schema.rules.engine import FlowTransition
@@ -96,15 +96,13 @@ def _related(tx: Tx, run: FlowRunRecord, surroundings: Surroundings) -> list[Res
     for text in (surroundings.flow_tags, surroundings.run_tags):
         if text != "[]":
             tags.update(_decode_tags(text))
-    if surroundings.work_queue_id is not None:
-        related += related_to_run(tx, surroundings.work_queue_id)
     if run.deployment_id is not None:
         row = tx.one("SELECT name, tags FROM deployment WHERE id = ?", (run.deployment_id,))
         if row is not None:
             related.append(_resource("deployment", run.deployment_id, "deployment", row[0]))
             tags.update(_decode_tags(row[1]))
     if surroundings.work_queue_id is not None:
-        related += queue_and_pool(tx, surroundings.work_queue_id)
+        related += related_to_run(tx, surroundings.work_queue_id)
     if run.parent_task_run_id is not None:
         parent = tx.one("SELECT name, tags FROM task_run WHERE id = ?", (run.parent_task_run_id,))
         if parent is not None:
@@ -117,21 +115,6 @@ def _related(tx: Tx, run: FlowRunRecord, surroundings: Surroundings) -> list[Res
     if surroundings.created_by is not None:
         related += _creator(surroundings.created_by)
     return related
-
-
-def queue_and_pool(tx: ReadTx, work_queue_id: str) -> list[Resource]:
-    """A work queue and its pool, as events are related to them; none of a queue that is gone."""
-    row = tx.one(
-        "SELECT wq.name, wp.id, wp.name, wp.type FROM work_queue wq"
-        " JOIN work_pool wp ON wp.id = wq.work_pool_id WHERE wq.id = ?",
-        (work_queue_id,),
-    )
-    if row is None:
-        return []
-    queue_name, pool_id, pool_name, pool_type = row
-    pool = _resource("work-pool", pool_id, "work-pool", pool_name)
-    pool["prefect.work-pool.type"] = pool_type
-    return [_resource("work-queue", work_queue_id, "work-queue", queue_name), pool]
 
 
 def _resource(kind: str, id_: str, role: str, name: str) -> Resource:

@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw
 
 from lictor.config.settings import Settings
 from lictor.schema.backends.tx import Tx, Value
-from lictor.schema.commands import proposals, task_runs, work_queues
+from lictor.schema.commands import deployment_queues, proposals, task_runs, work_queues
 from lictor.schema.commands.flow_run_event import Surroundings, publish_transition
 from lictor.schema.commands.run_slots import FlowSlots, forget_flow_run
 from lictor.schema.errors import (
@@ -41,7 +41,6 @@ from lictor.schema.wire.flow_runs import (
     OrchestrationResult,
 )
 from lictor.schema.wire.states import SetState, StateBody
-from lictor.schema.wire.work_queues import WorkQueue
 
 PENDING = StateBody(type="PENDING")
 
@@ -77,9 +76,6 @@ def create(
     """
     now = mint.now()
     parameters = _sized_parameters(body.parameters, settings)
-    queue = None
-    if body.work_pool_name is not None:
-        queue = work_queues.find(tx, body.work_pool_name, body.work_queue_name)
     flow_id = str(body.flow_id)
     flow = tx.one("SELECT name, tags, labels FROM flow WHERE id = ?", (flow_id,))
     if flow is None:
@@ -117,16 +113,18 @@ def create(
     state = transition.proposed
     assert state is not None, "the first state of a run is never refused"
     run.state_id = state.id
-    labels = _labels(flow[2], flow_id, body.labels)
-    row = _new_row(run, body, queue, parameters, labels, created_by, now)
+    labels = _labels(origin.labels, run, body.labels)
+    row = _new_row(run, body, origin, parameters, labels, created_by, now)
     table.insert(tx, row, body.tags)
     details = _write_state(tx, mint, run.id, state)
     surroundings = Surroundings(flow[0], flow[1], row.tags, created_by, row.work_queue_id)
     _conclude(tx, transition, surroundings)
-    work_pool = (None, None) if queue is None else (queue.work_pool_id, queue.work_pool_name)
+    if row.work_queue_id is not None:
+        made = table.read(tx, run.id, parse(now))
+        assert made is not None
+        return made, True
     data = None if state.data is None else encode_text(state.data).decode()
-    read_back = table.new_row(row, work_pool, state.message, details, data)
-    return table.to_wire(read_back, parse(now)), True
+    return table.to_wire(table.new_row(row, state.message, details, data), parse(now)), True
 
 
 def _origin(tx: Tx, body: FlowRunCreate, flow_labels: str) -> Origin:
@@ -148,7 +146,6 @@ def _new_row(
     run: FlowRunRecord,
     body: FlowRunCreate,
     origin: Origin,
-    queue: WorkQueue | None,
     parameters: str,
     labels: str,
     created_by: str | None,
@@ -164,8 +161,9 @@ def _new_row(
         name=run.name,
         flow_id=run.flow_id,
         deployment_id=run.deployment_id,
-        work_queue_id=None if queue is None else queue.id,
-        work_queue_name=body.work_queue_name if queue is None else queue.name,
+        deployment_version=origin.deployment_version,
+        work_queue_id=origin.work_queue_id,
+        work_queue_name=origin.work_queue_name,
         flow_version=body.flow_version,
         parameters=parameters,
         idempotency_key=body.idempotency_key,

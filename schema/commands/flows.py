@@ -11,17 +11,18 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from lictor.schema.backends.tx import Tx
-from lictor.schema.commands import flow_runs
+from lictor.schema.commands import deployments, flow_runs
 from lictor.schema.errors import NotFound
 from lictor.schema.events.lifecycle import Action, lifecycle_event
 from lictor.schema.mint import Mint
+from lictor.schema.tables import deployments as deployment_table
 from lictor.schema.tables import events
 from lictor.schema.tables import flows as table
 from lictor.schema.tables.runs import encode_text
 from lictor.schema.wire.flows import Flow, FlowCreate, FlowUpdate
 
 RUNS_PER_DELETE = 100
-"""Runs that go with their flow in one transaction: some ten milliseconds of the only writer."""
+"""Runs, and deployments, that go with their flow in one transaction: some ten milliseconds of the only writer."""
 
 
 def create(tx: Tx, body: FlowCreate, mint: Mint) -> tuple[Flow, bool]:
@@ -59,7 +60,7 @@ def update(tx: Tx, id_: str, body: FlowUpdate, mint: Mint) -> None:
 
 
 def delete(tx: Tx, id_: str, mint: Mint) -> Literal["missing", "unfinished", "deleted"]:
-    """Delete some runs of the flow and, when none is left, the flow itself.
+    """Delete some deployments and runs of the flow and, when none is left, the flow itself.
 
     To be called again while it is `unfinished`: a flow with very many runs goes in many short
     transactions instead of one that keeps every other writer waiting.
@@ -67,6 +68,11 @@ def delete(tx: Tx, id_: str, mint: Mint) -> Literal["missing", "unfinished", "de
     flow = table.read(tx, id_)
     if flow is None:
         return "missing"
+    owned = deployment_table.ids_of_flow(tx, id_, RUNS_PER_DELETE)
+    for deployment_id in owned:
+        deployments.delete(tx, deployment_id, mint)
+    if len(owned) == RUNS_PER_DELETE:
+        return "unfinished"
     runs = table.run_ids(tx, id_, RUNS_PER_DELETE)
     for run_id in runs:
         flow_runs.delete(tx, run_id)

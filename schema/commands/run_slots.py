@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from lictor.config.settings import Settings
 from lictor.schema.backends.tx import Tx
 from lictor.schema.commands import slots
@@ -17,6 +19,9 @@ from lictor.schema.tables import leases
 from lictor.schema.tables import limits as table
 from lictor.schema.tables.leases import Holder
 from lictor.schema.times import epoch_s
+from lictor.schema.wire.deployments import ConcurrencyOptions
+
+_decode_options = msgspec.json.Decoder(ConcurrencyOptions).decode
 
 
 class _RunSlots:
@@ -39,12 +44,26 @@ class FlowSlots(_RunSlots):
     __slots__ = ()
 
     def has_deployment(self, deployment_id: str) -> bool:
-        """Every run's deployment counts as existing: there is no table of deployments yet."""
-        return True
+        row = self._tx.one("SELECT 1 FROM deployment WHERE id = ?", (deployment_id,))
+        return row is not None
 
     def deployment_limit(self, deployment_id: str) -> DeploymentLimit | None:
-        """None: a deployment has no limit before there are deployments."""
-        return None
+        row = self._tx.one(
+            "SELECT concurrency_limit_id, concurrency_options FROM deployment WHERE id = ?",
+            (deployment_id,),
+        )
+        limit = None if row is None or row[0] is None else table.read(self._tx, row[0])
+        if row is None or limit is None:
+            return None
+        options = None if row[1] is None else _decode_options(row[1])
+        return DeploymentLimit(
+            limit.id,
+            limit.limit,
+            limit.active,
+            limit.occupied(epoch_s(self._mint.now())),
+            options is not None and options.collision_strategy == "CANCEL_NEW",
+            None if options is None else options.grace_period_seconds,
+        )
 
     def take_slot(self, limit_id: str, duration_s: float) -> str | None:
         limit, now_at = table.read(self._tx, limit_id), epoch_s(self._mint.now())

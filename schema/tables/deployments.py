@@ -23,13 +23,16 @@ from lictor.schema.wire.deployments import Deployment, DeploymentSchedule
 COLUMNS = (
     "d.id, d.created, d.updated, d.name, d.version, d.description, d.flow_id, d.paused,"
     " d.concurrency_limit_id, d.concurrency_options, d.job_variables, d.parameters, d.tags,"
-    " d.labels, d.work_queue_name, d.work_queue_id, d.last_polled, d.parameter_openapi_schema,"
+    " d.labels, coalesce(wq.name, d.work_queue_name), wq.id, d.last_polled, d.parameter_openapi_schema,"
     " d.path, d.pull_steps, d.entrypoint, d.storage_document_id, d.infrastructure_document_id,"
-    " d.created_by, d.updated_by, NULL, d.status, d.enforce_parameter_schema"
+    " d.created_by, d.updated_by, wp.name, d.status, d.enforce_parameter_schema"
 )
 """What `to_wire` takes, in this order."""
 
-FROM = "deployment d"
+FROM = (
+    "deployment d LEFT JOIN work_queue wq ON wq.id = d.work_queue_id"
+    " LEFT JOIN work_pool wp ON wp.id = wq.work_pool_id"
+)
 """The tables behind `COLUMNS`, under their aliases."""
 
 TRACKED = (
@@ -123,7 +126,7 @@ def _limits(tx: ReadTx, ids: Iterable[str], now: Timestamp) -> dict[str, LimitAn
 def count(tx: ReadTx, filters: Filters) -> int:
     """How many deployments match."""
     where = condition("deployments", joins.OF_DEPLOYMENTS, filters)
-    row = tx.one(f"SELECT count(*) FROM {FROM} WHERE {where.sql}", where.args)
+    row = tx.one(f"SELECT count(*) FROM deployment d WHERE {where.sql}", where.args)
     assert row is not None
     number: int = row[0]
     return number
@@ -133,16 +136,16 @@ def matching_ids(tx: ReadTx, filters: Filters, limit: int) -> list[str]:
     """Ids of up to `limit` deployments that match, by name."""
     where = condition("deployments", joins.OF_DEPLOYMENTS, filters)
     rows = tx.all(
-        f"SELECT d.id FROM {FROM} WHERE {where.sql}"
+        f"SELECT d.id FROM deployment d WHERE {where.sql}"
         f" ORDER BY {DEPLOYMENT_ORDER['NAME_ASC']} LIMIT ?",
         (*where.args, limit),
     )
     return [id_ for (id_,) in rows]
 
 
-def ids_of_flow(tx: ReadTx, flow_id: str) -> list[str]:
-    """The deployments of a flow."""
-    rows = tx.all("SELECT id FROM deployment WHERE flow_id = ?", (flow_id,))
+def ids_of_flow(tx: ReadTx, flow_id: str, limit: int) -> list[str]:
+    """Up to `limit` deployments of a flow."""
+    rows = tx.all("SELECT id FROM deployment WHERE flow_id = ? LIMIT ?", (flow_id, limit))
     return [id_ for (id_,) in rows]
 
 

@@ -104,6 +104,7 @@ class NewFlowRun(NamedTuple):
     name: str
     flow_id: str
     deployment_id: str | None
+    deployment_version: str | None
     work_queue_id: str | None
     work_queue_name: str | None
     flow_version: str | None
@@ -136,24 +137,20 @@ _INSERT = (
 
 
 def new_row(
-    new: NewFlowRun,
-    work_pool: tuple[str | None, str | None],
-    message: str | None,
-    details: str,
-    data: str | None,
+    new: NewFlowRun, message: str | None, details: str, data: str | None
 ) -> tuple[Any, ...]:
     """The row of `COLUMNS` that reading a run back would give, right after its insertion.
 
-    `work_pool`: id and name of the pool of its queue.
+    Only of a run that is in no work queue.
     """
     return (
-        new.id, new.created, new.updated, new.name, new.flow_id, new.deployment_id, None,
-        new.work_queue_id, new.work_queue_name, new.flow_version, new.parameters,
+        new.id, new.created, new.updated, new.name, new.flow_id, new.deployment_id,
+        new.deployment_version, None, new.work_queue_name, new.flow_version, new.parameters,
         new.idempotency_key, new.context, new.empirical_policy, new.tags, new.labels,
         new.parent_task_run_id, new.state_id, new.state_type, new.state_name, new.run_count,
         new.expected_start_time, new.next_scheduled_start_time, new.start_time, new.end_time,
         new.total_run_time, 0, new.infrastructure_document_id, None, new.job_variables,
-        new.created_by, new.state_timestamp, *work_pool, message, details, data,
+        new.created_by, new.state_timestamp, None, None, message, details, data,
     )  # fmt: skip
 
 

@@ -15,15 +15,15 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from lictor.schema.filters.deployments import DeploymentFilter
 from lictor.schema.wire.concurrency_limits import LimitAnswer
 from lictor.schema.wire.flow_runs import BulkLimit, FlowRunPolicy, Labels
+from lictor.schema.wire.schedules import ScheduleBody
 from lictor.schema.wire.states import StateBody
 
 SCHEDULED_RUNS_MAX = 50
 """The most that `max_scheduled_runs` of a schedule may say."""
 
+DeploymentName = Annotated[str, Meta(pattern="^[^/%&><]*$")]
 PositiveLimit = Annotated[int, Meta(gt=0)]
 ScheduledRunsMax = Annotated[int, Meta(ge=1, le=SCHEDULED_RUNS_MAX)]
-Schedule = dict[str, Any]
-"""When runs are due: an interval, a cron expression or a recurrence rule."""
 
 
 class ConcurrencyOptions(msgspec.Struct, kw_only=True):
@@ -43,7 +43,7 @@ class VersionInfo(msgspec.Struct, kw_only=True):
 class ScheduleCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A schedule to make."""
 
-    schedule: Schedule
+    schedule: ScheduleBody
     active: bool = True
     max_scheduled_runs: ScheduledRunsMax | None = None
     parameters: dict[str, Raw] = msgspec.field(default_factory=dict)
@@ -54,7 +54,7 @@ class ScheduleCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class ScheduleUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A schedule to change, or to make: what is null stays. `parameters` are always replaced."""
 
-    schedule: Schedule | None = None
+    schedule: ScheduleBody | None = None
     active: bool | None = None
     max_scheduled_runs: ScheduledRunsMax | None = None
     parameters: dict[str, Raw] = msgspec.field(default_factory=dict)
@@ -148,7 +148,7 @@ class _Given(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class DeploymentCreate(_Given, kw_only=True, forbid_unknown_fields=True):
     """Body of `POST /deployments/`."""
 
-    name: str
+    name: DeploymentName
     flow_id: UUID
     schedules: list[ScheduleCreate] = msgspec.field(default_factory=list)
     enforce_parameter_schema: bool | UnsetType = UNSET
@@ -209,3 +209,19 @@ class DeploymentsDeleted(msgspec.Struct):
     """Answer of `POST /deployments/bulk_delete`."""
 
     deleted: list[str]
+
+
+class WorkQueueOfDeployment(msgspec.Struct):
+    """A work queue as `GET /deployments/{id}/work_queue_check` answers it."""
+
+    id: str
+    created: str
+    updated: str
+    name: str
+    description: str | None
+    is_paused: bool
+    concurrency_limit: int | None
+    priority: int
+    work_pool_id: str
+    filter: Raw | None
+    last_polled: str | None

@@ -16,7 +16,7 @@ from msgspec import Meta
 from lictor.schema.filters.deployments import DeploymentFilter
 from lictor.schema.filters.flow_runs import FlowRunFilter
 from lictor.schema.filters.flows import FlowFilter
-from lictor.schema.filters.sorts import FlowRunSort, FlowSort, TaskRunSort
+from lictor.schema.filters.sorts import DeploymentSort, FlowRunSort, FlowSort, TaskRunSort
 from lictor.schema.filters.task_runs import TaskRunFilter
 from lictor.schema.filters.work_pools import WorkPoolFilter, WorkQueueFilter
 
@@ -37,6 +37,29 @@ class FlowFilters(RunFilters, kw_only=True):
     """Body of `POST /flows/count`."""
 
     work_pools: WorkPoolFilter | None = None
+
+
+class DeploymentFilters(RunFilters, kw_only=True):
+    """Body of `POST /deployments/count`."""
+
+    work_pools: WorkPoolFilter | None = None
+    work_pool_queues: WorkQueueFilter | None = None
+
+
+class DeploymentSearch(DeploymentFilters, kw_only=True):
+    """Body of `POST /deployments/filter`."""
+
+    sort: DeploymentSort | None = None
+    limit: int | None = None
+    offset: Offset | None = None
+
+
+class DeploymentPages(DeploymentFilters, kw_only=True):
+    """Body of `POST /deployments/paginate`."""
+
+    sort: DeploymentSort | None = None
+    limit: int | None = None
+    page: PageNumber | None = None
 
 
 class FlowRunFilters(RunFilters, kw_only=True):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from lictor.actors.ingress.api.paging import filters_of, offset_of
 from lictor.actors.ingress.http import Response, encode
 from lictor.actors.ingress.operations import Call, Operation
 from lictor.schema.backends.tx import ReadTx
 from lictor.schema.errors import NotFound
-from lictor.schema.tables import dashboard
+from lictor.schema.tables import dashboard, deployments
 from lictor.schema.times import parse
 from lictor.schema.wire.filters import (
     DashboardCounts,
@@ -43,8 +45,9 @@ async def count_task_runs_by_flow_run(call: Call[FlowRunIds]) -> dict[str, int]:
 
 
 async def count_deployments(call: Call[FlowIds]) -> dict[str, int]:
-    """Deployments of each flow that was asked for: none, as there are no deployments yet."""
-    return {str(id_): 0 for id_ in call.body.flow_ids}
+    """Deployments of each flow that was asked for."""
+    ids = [str(id_) for id_ in call.body.flow_ids]
+    return await call.services.readers.read(partial(deployments.count_by_flow, flow_ids=ids))
 
 
 async def next_runs(call: Call[FlowIds]) -> dict[str, NextRun | None]:
