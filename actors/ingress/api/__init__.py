@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from lictor.actors.ingress.api import (
     admin,
+    automations,
+    collections,
     concurrency_limits_v1,
     concurrency_limits_v2,
     deployment_runs,
@@ -35,6 +37,8 @@ from lictor.actors.ingress.operations import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *admin.OPERATIONS,
+    *automations.OPERATIONS,
+    *collections.OPERATIONS,
     *concurrency_limits_v1.OPERATIONS,
     *concurrency_limits_v2.OPERATIONS,
     *deployments.OPERATIONS,
