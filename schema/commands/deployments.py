@@ -19,7 +19,7 @@ from lictor.schema.commands import (
     deployment_schedules,
 )
 from lictor.schema.commands.deployment_schedules import SchedulesChanged
-from lictor.schema.commands.proposals import decode_labels
+from lictor.schema.commands.proposals import decode_labels, sized_parameters
 from lictor.schema.errors import (
     Conflict,
     FieldError,
@@ -260,17 +260,3 @@ def delete(tx: Tx, id_: str, mint: Mint) -> bool:
     table.delete(tx, id_)
     tx.publish(SchedulesChanged(id_))
     return True
-
-
-def sized_parameters(parameters: dict[str, Any], settings: Settings) -> str:
-    """Parameters as JSON text.
-
-    Raises:
-        InvalidRequest: they are larger than `api_parameter_bytes_max`.
-    """
-    encoded = encode_text(parameters)
-    limit = settings.api_parameter_bytes_max
-    if limit and len(encoded) > limit:
-        message = f"Value error, the parameters take {len(encoded)} bytes; the limit is {limit}."
-        raise InvalidRequest([FieldError("value_error", ("body", "parameters"), message)])
-    return encoded.decode()

@@ -1,4 +1,4 @@
-"""What one write to a flow run does in its transaction: create, transition, change, delete.
+"""What one write to a flow run does in its transaction: create, transition, delete.
 
 Source: `prefect.server.models.flow_runs`, `prefect.server.api.flow_runs`.
 """
@@ -8,22 +8,12 @@ from __future__ import annotations
 import copy
 from typing import Any, NamedTuple
 
-import msgspec
-from msgspec import UNSET, Raw
-
 from lictor.config.settings import Settings
-from lictor.schema.backends.tx import Tx, Value
-from lictor.schema.commands import deployment_queues, proposals, task_runs, work_queues
+from lictor.schema.backends.tx import Tx
+from lictor.schema.commands import proposals, task_runs, work_queues
 from lictor.schema.commands.flow_run_event import Surroundings, publish_transition
 from lictor.schema.commands.run_slots import FlowSlots, forget_flow_run
-from lictor.schema.errors import (
-    BadRequest,
-    FieldError,
-    IntegrityConflict,
-    InvalidRequest,
-    Missing,
-    NotFound,
-)
+from lictor.schema.errors import IntegrityConflict, Missing
 from lictor.schema.mint import Mint
 from lictor.schema.names import slug
 from lictor.schema.rules import engine, policies
@@ -36,7 +26,6 @@ from lictor.schema.times import Timestamp, parse
 from lictor.schema.wire.flow_runs import (
     FlowRun,
     FlowRunCreate,
-    FlowRunUpdate,
     Labels,
     OrchestrationResult,
 )
@@ -75,7 +64,7 @@ def create(
         Missing: the parent task run does not exist.
     """
     now = mint.now()
-    parameters = _sized_parameters(body.parameters, settings)
+    parameters = proposals.sized_parameters(body.parameters, settings)
     flow_id = str(body.flow_id)
     flow = tx.one("SELECT name, tags, labels FROM flow WHERE id = ?", (flow_id,))
     if flow is None:
@@ -334,78 +323,6 @@ class FlowStore(FlowSlots):
             inputs.delete(self._tx, flow_run_id, key)
 
 
-def update(tx: Tx, id_: str, body: FlowRunUpdate, mint: Mint, settings: Settings) -> None:
-    """Write the fields that the body names.
-
-    Raises:
-        NotFound: the run does not exist.
-        BadRequest: job variables can no longer be changed, or nothing says what they mean.
-        Invalid: job variables do not fit the work pool.
-        InvalidRequest: the parameters are larger than the limit.
-    """
-    changed: dict[str, Value] = {}
-    if body.parameters is not UNSET:
-        changed["parameters"] = _sized_parameters(body.parameters, settings)
-    row = tx.one("SELECT seq, tags, state_type, deployment_id FROM flow_run WHERE id = ?", (id_,))
-    if row is None:
-        raise NotFound("Flow run not found")
-    seq, tags, state_type, deployment_id = row
-    if body.job_variables is not UNSET and body.job_variables is not None:
-        if state_type is None:
-            raise BadRequest("The flow run has no state; its job variables cannot be updated.")
-        if state_type != "SCHEDULED":
-            raise BadRequest(f"Job variables of a flow run that is {state_type} cannot be updated.")
-        _require_job_variables_fit(tx, deployment_id, body.job_variables)
-        changed["job_variables"] = encode_text(body.job_variables).decode()
-    if body.name is not UNSET:
-        changed["name"] = body.name or slug(mint)
-    if body.flow_version is not UNSET:
-        changed["flow_version"] = body.flow_version
-    if body.infrastructure_pid is not UNSET:
-        changed["infrastructure_pid"] = body.infrastructure_pid
-    if body.empirical_policy is not UNSET:
-        policy = body.empirical_policy.with_deprecated_fields()
-        changed["empirical_policy"] = encode_text(policy).decode()
-    if body.tags is not UNSET:
-        changed["tags"] = encode_text(body.tags).decode()
-        table.delete_tags(tx, "flow_run_tag", [(seq, tags)])
-        table.write_tags(tx, "flow_run_tag", seq, body.tags)
-    changed["updated"] = mint.now()
-    table.update(tx, id_, changed)
-
-
-def _require_job_variables_fit(
-    tx: Tx, deployment_id: str | None, job_variables: dict[str, Raw]
-) -> None:
-    """Return if job variables fit the pool of the run's deployment, above the deployment's own.
-
-    Raises:
-        BadRequest: there is no such deployment.
-        Invalid: they do not fit.
-    """
-    row = tx.one(
-        "SELECT work_queue_id, job_variables FROM deployment WHERE id = ?", (deployment_id,)
-    )
-    if row is None:
-        raise BadRequest("A deployment for the flow run could not be found")
-    pool = deployment_queues.pool_of_queue(tx, row[0])
-    layers = [msgspec.json.decode(text) for text in (row[1], encode_text(job_variables))]
-    deployment_queues.require_run_fits(pool, layers, "updating")
-
-
-def merge_labels(tx: Tx, id_: str, labels: Labels, mint: Mint) -> None:
-    """Merge `labels` into the run's; the new ones win.
-
-    Raises:
-        Missing: the run does not exist.
-    """
-    row = tx.one("SELECT labels FROM flow_run WHERE id = ?", (id_,))
-    if row is None:
-        raise Missing(f"Flow run with id {id_} not found")
-    merged = {**proposals.decode_labels(row[0]), **labels}
-    table.update(tx, id_, {"labels": encode_text(merged).decode(), "updated": mint.now()})
-
-
 def delete(tx: Tx, id_: str) -> bool:
     """Delete the run with all that hangs on it, logs included; False if there is none."""
     forget_flow_run(tx, id_)
@@ -426,17 +343,3 @@ def _labels(inherited: str, run: FlowRunRecord, given: Labels | None) -> str:
         return f'{{"prefect.flow.id":"{run.flow_id}"}}'
     labels = {**proposals.decode_labels(inherited), **ids, **(given or {})}
     return encode_text(labels).decode()
-
-
-def _sized_parameters(parameters: dict[str, Any], settings: Settings) -> str:
-    """Parameters as JSON text.
-
-    Raises:
-        InvalidRequest: they are larger than `api_parameter_bytes_max`.
-    """
-    encoded = encode_text(parameters)
-    limit = settings.api_parameter_bytes_max
-    if limit and len(encoded) > limit:
-        message = f"Value error, the parameters take {len(encoded)} bytes; the limit is {limit}."
-        raise InvalidRequest([FieldError("value_error", ("body", "parameters"), message)])
-    return encoded.decode()

@@ -22,7 +22,8 @@ from lictor.schema.tables.runs import encode_text
 from lictor.schema.wire.flows import Flow, FlowCreate, FlowUpdate
 
 RUNS_PER_DELETE = 100
-"""Runs, and deployments, that go with their flow in one transaction: some ten milliseconds of the only writer."""
+"""Runs, and deployments, that go with their flow in one transaction: some ten milliseconds of the
+only writer."""
 
 
 def create(tx: Tx, body: FlowCreate, mint: Mint) -> tuple[Flow, bool]:

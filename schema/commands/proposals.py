@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
+from lictor.config.settings import Settings
+from lictor.schema.errors import FieldError, InvalidRequest
 from lictor.schema.mint import Mint
 from lictor.schema.rules.engine import Transition
 from lictor.schema.rules.records import State
+from lictor.schema.tables.runs import encode_text
 from lictor.schema.times import text
 from lictor.schema.wire import states as wire
 from lictor.schema.wire.flow_runs import Labels, OrchestrationResult
@@ -120,3 +124,17 @@ def result(transition: Transition[Any]) -> OrchestrationResult:
         verdict = {"type": f"{transition.status.lower()}_details", "reason": transition.reason}
     held = transition.validated
     return OrchestrationResult(None if held is None else answer(held), transition.status, verdict)
+
+
+def sized_parameters(given: Mapping[str, Any], settings: Settings) -> str:
+    """Parameters as JSON text.
+
+    Raises:
+        InvalidRequest: they are larger than `api_parameter_bytes_max`.
+    """
+    encoded = encode_text(given)
+    limit = settings.api_parameter_bytes_max
+    if limit and len(encoded) > limit:
+        message = f"Value error, the parameters take {len(encoded)} bytes; the limit is {limit}."
+        raise InvalidRequest([FieldError("value_error", ("body", "parameters"), message)])
+    return encoded.decode()

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from lictor.actors.ingress.http import Request, Response, encode
 from lictor.actors.ingress.operations import Call, Operation
-from lictor.schema.commands import flow_runs
+from lictor.schema.commands import flow_run_changes, flow_runs
 from lictor.schema.errors import NotFound
 from lictor.schema.tables import flow_runs as table
 from lictor.schema.times import parse
@@ -56,7 +56,7 @@ async def update(call: Call[FlowRunUpdate]) -> None:
     """Write the fields that are in the body."""
     services = call.services
     job = partial(
-        flow_runs.update,
+        flow_run_changes.update,
         id_=call.params[0],
         body=call.body,
         mint=services.mint,
@@ -68,7 +68,7 @@ async def update(call: Call[FlowRunUpdate]) -> None:
 async def update_labels(call: Call[Labels]) -> None:
     """Merge labels into those of the run."""
     job = partial(
-        flow_runs.merge_labels, id_=call.params[0], labels=call.body, mint=call.services.mint
+        flow_run_changes.merge_labels, id_=call.params[0], labels=call.body, mint=call.services.mint
     )
     await call.services.orchestrator.command(job)
 

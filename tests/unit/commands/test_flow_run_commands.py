@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lictor.schema.commands import bulk, flow_runs
+from lictor.schema.commands import bulk, flow_run_changes, flow_runs
 from lictor.schema.errors import BadRequest, IntegrityConflict, InvalidRequest, Missing, NotFound
 from lictor.schema.tables import flow_runs as table
 from lictor.schema.times import parse
@@ -32,7 +32,7 @@ def read(world: World, id_: str) -> FlowRun:
 
 def update(world: World, id_: str, **body: Any) -> None:
     decoded = as_sent(body, FlowRunUpdate)
-    flow_runs.update(world.tx, id_, decoded, world.mint, world.settings)
+    flow_run_changes.update(world.tx, id_, decoded, world.mint, world.settings)
 
 
 def test_the_answer_of_a_creation_is_what_reading_the_run_gives(world: World) -> None:
@@ -263,11 +263,11 @@ def test_a_patch_is_refused_for_an_unknown_run_and_for_late_job_variables(world:
 
 def test_labels_are_merged_and_the_new_ones_win(world: World) -> None:
     run = world.run(labels={"a": 1, "b": 2})
-    flow_runs.merge_labels(world.tx, run.id, {"b": 3}, world.mint)
+    flow_run_changes.merge_labels(world.tx, run.id, {"b": 3}, world.mint)
     labels = answer(read(world, run.id))["labels"]
     assert labels == {"from": "flow", "prefect.flow.id": world.flow_id, "a": 1, "b": 3}
     with pytest.raises(Missing):
-        flow_runs.merge_labels(world.tx, NOBODY, {}, world.mint)
+        flow_run_changes.merge_labels(world.tx, NOBODY, {}, world.mint)
 
 
 def test_a_deleted_run_takes_everything_of_its_own_with_it(world: World) -> None:
