@@ -30,7 +30,8 @@ class Dead(Exception):
 class Client:
     """One client: `work` is what it does, in its own time.
 
-    `gone` counts the requests of which it does not know whether they were carried out.
+    `gone` counts the requests of which it does not know whether they were carried out. `is_sure`:
+    the last one was answered each time it was sent, and only 503 until the last answer.
     """
 
     copies = True
@@ -43,6 +44,7 @@ class Client:
         self.name = name
         self.chance = random.Random(f"{name} {world.plan.seed}")
         self.gone = 0
+        self.is_sure = True
 
     async def run(self) -> None:
         try:
@@ -70,13 +72,16 @@ class Client:
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """One logical request, until it is answered; its status (not 503) and body."""
         world = self.world
+        self.is_sure = True
         if self.copies and self.happens(world.plan.repeat):
+            self.is_sure = False
             world.nursery.start_soon(self._copy, method, path, body)
         while True:
             try:
                 status, answer, retry_after_s = await self._send(method, path, body)
             except Gone:
                 self.gone += 1
+                self.is_sure = False
                 world.note(self.name, method, path, "gone")
                 await self.back_off()
                 continue
@@ -140,6 +145,8 @@ class Client:
         status, run = await self.ask("POST", "/flow_runs/", body)
         if status not in (200, 201):
             raise Wrong(f"creating a run was answered {status}: {run}")
+        if status == 200 and self.is_sure:
+            raise Wrong(f"run {run['id']} was stored, and its creation refused with 503")
         self.world.oracles.acknowledge_run(key, run["id"])
         if status == 201:
             self.world.oracles.acknowledge("state", [run["state"]["id"]])
@@ -159,6 +166,10 @@ class Client:
         status, result = await self.ask("POST", f"/flow_runs/{run_id}/set_state", body)
         if status not in (200, 201):
             raise Wrong(f"a proposal was answered {status}: {result}")
+        held = result["state"]
+        is_mine = held and held["state_details"]["transition_id"] == details["transition_id"]
+        if status == 200 and self.is_sure and is_mine:
+            raise Wrong(f"state {held['id']} was stored, and its proposal refused with 503")
         if status == 201:
             self.world.oracles.acknowledge("state", [result["state"]["id"]])
             self.world.oracles.acknowledge("event", [result["state"]["id"]])
@@ -256,9 +267,20 @@ class Intruder(Client):
                 assert status == 200, (status, run)
                 self.world.note(self.name, run["state_type"], run["run_count"])
                 await self.ask("POST", "/flow_runs/filter", {"limit": 5})
+            elif self.chance.random() < 0.2:
+                await self.create_in_vain(run_id)
             else:
                 force = self.chance.random() < 0.2
                 await self.set_state(run_id, self.chance.choice(STATES), force=force)
+
+    async def create_in_vain(self, run_id: str) -> None:
+        """A run whose parent does not exist: it is refused when its row has been written."""
+        status, run = await self.ask("GET", f"/flow_runs/{run_id}")
+        assert status == 200, (status, run)
+        body = {"flow_id": run["flow_id"], "name": "refused", "parent_task_run_id": self.new_id()}
+        status, answer = await self.ask("POST", "/flow_runs/", body)
+        if status != 404:
+            raise Wrong(f"a run of an unknown parent was answered {status}: {answer}")
 
 
 class Shipper(Client):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from lictor.schema import times
@@ -25,7 +26,8 @@ class Deserter(Client):
             kind = self.chance.choice(KINDS)
             run_id = await getattr(self, kind)(flow_id)
             self.world.note(self.name, "leaves", run_id, kind)
-            self.world.oracles.deserted[run_id] = kind
+            if run_id is not None:
+                self.world.oracles.deserted[run_id] = kind
 
     async def new_run(self, flow_id: str, **fields: Any) -> str:
         run = await self.create_run(flow_id, is_secret=True, **fields)
@@ -61,20 +63,27 @@ class Deserter(Client):
         await self.set_state(run_id, "CANCELLING")
         return run_id
 
-    async def silent(self, flow_id: str) -> str:
-        """It sent heartbeats, and sends no more."""
+    async def silent(self, flow_id: str) -> str | None:
+        """It sent heartbeats, and sends no more.
+
+        None when a jump of a clock made them look rare: its silence is waited on for much longer.
+        """
         run_id = await self.running(flow_id)
+        beats: list[str] = []
         for _ in range(self.chance.randint(1, 3)):
             await self.think()
+            beats.append(self.world.now())
             event = {
-                "id": self.new_id(), "occurred": self.world.now(),
+                "id": self.new_id(), "occurred": beats[-1],
                 "event": "prefect.flow-run.heartbeat",
                 "resource": {"prefect.resource.id": f"prefect.flow-run.{run_id}"},
             }  # fmt: skip
             status, answer = await self.ask("POST", "/events", [event])
             assert status == 204, (status, answer)
             self.world.oracles.acknowledge("event", [event["id"]])
-        return run_id
+        rare_s = 10 + 12 * self.world.plan.pace_s
+        steps = [times.seconds_between(*pair) for pair in itertools.pairwise(beats)]
+        return run_id if all(abs(step) < rare_s for step in steps) else None
 
     async def parent(self, flow_id: str) -> str:
         """It is cancelled, and with it the subflow and the task that stands for it."""

@@ -51,6 +51,8 @@ def simulate(seed: int) -> Outcome:
             if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
                 raise
             failure = "\n".join("".join(traceback.format_exception(leaf)) for leaf in leaves)
+    if not held:
+        return Outcome(seed, "", 0, 0, 0, 0.0, failure)
     world = held[0]
     if failure:
         failure = "\n".join([*world.notes, str(plan), failure])

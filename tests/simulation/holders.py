@@ -141,7 +141,7 @@ class Worker(Client):
         while True:
             messages, _ = await socket.take()
             for task_run in messages:
-                self.expect_alone(task_run["id"])
+                self.expect_alone(task_run["id"], socket)
                 await self.think()
                 if self.happens(0.1):
                     raise Dead
@@ -151,13 +151,13 @@ class Worker(Client):
                 await self.execute(task_run["id"])
                 del self.world.delivered[self.name]
 
-    def expect_alone(self, task_run_id: str) -> None:
+    def expect_alone(self, task_run_id: str, socket: SimulatedSocket) -> None:
         """Nobody else who is connected, to the same life of the server, has this task."""
-        server, delivered = self.world.server, self.world.delivered
-        for name, (other_id, other_server) in delivered.items():
-            if other_id == task_run_id and other_server is server:
+        delivered = self.world.delivered
+        for name, (other_id, other) in delivered.items():
+            if other_id == task_run_id and other.life is socket.life:
                 raise Wrong(f"{task_run_id} was delivered to {name} and to {self.name}")
-        delivered[self.name] = (task_run_id, server)
+        delivered[self.name] = (task_run_id, socket)
 
     async def execute(self, task_run_id: str) -> None:
         gone_before = self.gone

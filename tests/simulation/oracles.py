@@ -179,6 +179,7 @@ AT_EVERY_COMMIT = {
     "SELECT l.name, l.capacity, sum(s.slots) AS taken FROM concurrency_limit l"
     " JOIN leased_slots s ON s.limit_seq = l.seq WHERE l.decay_per_s = 0"
     " GROUP BY l.seq HAVING taken + l.loose_slots > l.capacity": "more slots taken than there are",
+    "SELECT id FROM flow_run WHERE name = 'refused'": "a refused run is stored",
     "SELECT e.id FROM lease e LEFT JOIN leased_slots s ON s.lease_seq = e.seq"
     " WHERE s.lease_seq IS NULL": "a lease without slots",
 }

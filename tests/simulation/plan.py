@@ -19,12 +19,14 @@ from lictor.actors.fanout import Fanout
 from lictor.actors.journal import Journal
 from lictor.actors.logs import LogWriter
 from lictor.actors.orchestrator import Orchestrator
+from lictor.schema.backends import sqlite
 
 PACES_S = (0.002, 0.05, 1.0, 20.0, 400.0)
 """Mean times that a client thinks between two requests: from a burst to a quiet day."""
+CLOCK_FAULTS = ("wall clock", "suspended", "stopped process")
 FAULTS = (
     "power", "power inside a commit", "power after a commit", "kill", "stop", "full disk",
-    "failing sync", "wall clock", "suspended", "stopped process",
+    "failing sync", *CLOCK_FAULTS,
 )  # fmt: skip
 
 FIRST_SILENCE_S = 600.0
@@ -64,6 +66,7 @@ class Plan:
             "heartbeat_timeout_s": chance.choice([30.0, 600.0]),
             "task_hold_s": chance.choice([10.0, 60.0]),
         }
+        self.restart_s = chance.choice([0.5, 0.5, 100.0, 1000.0])
         self.vanish = chance.choice([0.0, 0.02, 0.1])
         self.repeat = chance.choice([0.0, 0.05, 0.2])
         self.slow_disk = chance.choice([0.0, 0.0, 0.05, 0.3])
@@ -91,7 +94,7 @@ class Plan:
         return f"plan: {vars(self) | {'limits': limits}}"
 
     def _fault(self, chance: random.Random) -> Fault:
-        kind = chance.choice(FAULTS)
+        kind = chance.choice(FAULTS + CLOCK_FAULTS)
         after_s = chance.expovariate(1 / (self.pace_s * 12))
         if kind == "power inside a commit":
             amount: float = chance.randrange(60)
@@ -119,6 +122,7 @@ _SQUEEZED: tuple[tuple[Any, str, tuple[int, ...]], ...] = (
     (Checkpointer, "passive_pages", (1, 20)),
     (Checkpointer, "reset_pages", (1, 60)),
     (events, "EVENTS_PER_JOB", (1, 3)),
+    (sqlite, "PAGE_CACHE_KIB", (8, 40)),
     (logs, "BATCHES_PER_JOB", (1, 2)),
     (event_pages, "PAGE_EVENTS", (2, 7)),
     (event_pages, "PAGES_KEPT", (1, 2)),

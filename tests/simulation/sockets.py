@@ -17,11 +17,12 @@ ROOM = 2
 class SimulatedSocket:
     """To the server a `Socket`; to its client `give`, `take`, `leave`.
 
-    `is_read`: the server has read all that was given, and waits for more.
+    `is_read`: the server has read all that was given, and waits for more. `life`: of the server.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, life: Any) -> None:
         self.path = path
+        self.life = life
         self.query = b""
         self.headers: list[Header] = []
         self.subprotocols: tuple[str, ...] = ()
@@ -55,6 +56,8 @@ class SimulatedSocket:
         await self._send("pong", payload)
 
     async def _send(self, kind: str, data: bytes) -> None:
+        if self.life.disk.is_dead:
+            raise Disconnected
         try:
             await self._out.send((kind, data))
         except (trio.BrokenResourceError, trio.ClosedResourceError):

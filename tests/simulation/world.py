@@ -47,8 +47,9 @@ class Gone(Exception):
 class Server:
     """One life of the server, from its start to its end. `scopes`: its connections."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, disk: FaultyDisk) -> None:
         self.connection = connection
+        self.disk = disk
         self.scope = trio.CancelScope()
         self.stop = trio.Event()
         self.scopes: dict[trio.CancelScope, None] = {}
@@ -77,7 +78,7 @@ class World:
         self.oracles = Oracles()
         self.runs: list[str] = []
         self.beliefs: dict[str, tuple[list[str], int, float]] = {}
-        self.delivered: dict[str, tuple[str, Server | None]] = {}
+        self.delivered: dict[str, tuple[str, SimulatedSocket]] = {}
         self.retry_after_s = 0.0
         self.settings = Settings(events_backfill_s=10_000_000, **plan.timeouts)
         self.notes: collections.deque[str] = collections.deque(maxlen=NOTES_KEPT)
@@ -133,7 +134,7 @@ class World:
             if self.disk.is_dead:
                 self.crashes += 1
                 self.disk = FaultyDisk(self.disk.after_power_loss(), self.chance)
-            await trio.sleep(RESTART_S)
+            await trio.sleep(RESTART_S if self.is_calm else self.plan.restart_s)
 
     async def _live_once(self) -> None:
         with ExitStack() as stack:
@@ -147,7 +148,7 @@ class World:
                 return
             stack.callback(self._close, connection)
             self.oracles.check_all(connection)
-            server = Server(connection)
+            server = Server(connection, self.disk)
             with server.scope:
                 await self._serve(server)
             self.note("end", "dead" if self.disk.is_dead else "stopped")
@@ -273,6 +274,8 @@ class World:
         request = Request(method, f"/api{path}", b"", [], data)
         with self._connection(server):
             response = await server.handle(request)
+            if server.disk.is_dead:
+                raise Gone
             answer = msgspec.json.decode(response.body) if response.body else None
             if response.status >= 500 and response.status != 503:
                 raise Wrong(f"{method} {path} was answered {response.status}: {answer}")
@@ -301,7 +304,7 @@ class World:
         server = self.server
         if server is None:
             raise Gone
-        socket = SimulatedSocket(f"/api{path}")
+        socket = SimulatedSocket(f"/api{path}", server)
         self.nursery.start_soon(self._serve_socket, server, server.sockets[path], socket)
         return socket
 
