@@ -75,7 +75,7 @@ def _changes_of(name: str, year: int) -> tuple[Change, ...]:
     end = datetime(year + 1, 1, 1, tzinfo=UTC) if year < _LAST.year else _LAST - DAY
     before = _offset(low, clock)
     while low < end:
-        high = min(low + PROBE_EVERY, end)
+        high = low + min(PROBE_EVERY, end - low)
         after = _offset(high, clock)
         if after != before:
             found.append(Change(_search(low, high, clock), before, after))
