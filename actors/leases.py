@@ -46,6 +46,9 @@ LOOK_S = 15.0
 JUMP_S = 5.0
 """The clocks have parted when they disagree by more about the time since the last look."""
 
+SLEEP_S_MIN = 0.001
+"""A sleep that ends just before the lease, by rounding, is not followed by none at all."""
+
 RETRY_S = 1.0
 """Between two tries to end leases on a disk that refuses."""
 
@@ -220,7 +223,9 @@ class LeaseManager:
     def _until_next(self, now_at: float) -> float:
         """Seconds to sleep."""
         expires_at = self._next_expiry()
-        return LOOK_S if expires_at is None else min(max(expires_at - now_at, 0.0), LOOK_S)
+        if expires_at is None:
+            return LOOK_S
+        return min(max(expires_at - now_at, SLEEP_S_MIN), LOOK_S)
 
     async def _end_expired(self) -> None:
         """End the leases that are over, some at a time."""
