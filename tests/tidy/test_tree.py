@@ -47,7 +47,10 @@ ALLOWED = {
 }
 FOREIGN = {
     "config": {"msgspec"},
-    "schema": {"msgspec", "apsw", "jinja2", "jsonschema", "referencing"},
+    "schema": {
+        *("msgspec", "apsw", "jinja2", "jsonschema", "referencing"),
+        *("croniter", "dateutil"),
+    },
 }
 """Distributions the pure folders may import; the others may import any dependency."""
 

@@ -29,12 +29,30 @@ _ZULU = re.compile(r"(\dT\d{4,6})Z", re.IGNORECASE)
 _PERIODS_S = (None, None, 604_800, 86_400, 3_600, 60, 1)
 """By dateutil's numbers of the frequencies; years and months have no fixed length."""
 
+_MONTHLY = 1
 _MINUTELY = 5
+
+DAYS_LOOKED_AT_MAX = 100_000
+"""A rule that never holds (every seventh day from a Monday, if it is a Tuesday) would be followed
+to the year 9999, which takes dateutil up to minutes. It counts as ended after so many periods
+or days; half a second, eleven years of hours, and more than 270 years of days."""
+
+
+class _Months(tuple[int, ...]):
+    """The months of a rule. It is asked for every day looked at, and puts an end to that."""
+
+    looks = 0
+
+    def __contains__(self, month: object) -> bool:
+        self.looks += 1
+        if self.looks > DAYS_LOOKED_AT_MAX:
+            raise OverflowError("the rule holds too rarely, or never")
+        return super().__contains__(month)
 
 
 def moments(text: str, zone: ZoneInfo, start: datetime) -> Iterator[datetime]:
     """The dates from `start` on, ascending, in UTC; with repetitions where a gap moves a time onto
-    another.
+    another. Ends with an OverflowError when dates are sought for too long.
     """
     # A day is more than any gap or fold is long.
     begin = zones.wall(start, zone) - zones.DAY
@@ -97,14 +115,21 @@ def _begun_near(rules: Any, begin: datetime) -> rruleset:
 
     near = rruleset()
     for rule in rules._rrule:
-        near.rrule(_forwarded(rule, begin))
+        near.rrule(_limited(_forwarded(rule, begin)))
     for rule in rules._exrule:
-        near.exrule(_forwarded(rule, begin))
+        near.exrule(_limited(_forwarded(rule, begin)))
     for date in rules._rdate:
         near.rdate(date)
     for date in rules._exdate:
         near.exdate(date)
     return near
+
+
+def _limited(rule: Any) -> rrule:
+    """The rule with an end to fruitless search; a yearly one comes to its end soon by itself."""
+    if rule._freq >= _MONTHLY:
+        rule._bymonth = _Months(rule._bymonth or range(1, 13))
+    return rule
 
 
 def _forwarded(rule: Any, begin: datetime) -> rrule:

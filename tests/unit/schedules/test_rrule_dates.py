@@ -48,7 +48,8 @@ def test_years_without_the_leap_day_are_left_out() -> None:
 def test_a_set_adds_and_takes_away_dates() -> None:
     found = shown(
         rule(
-            "DTSTART:20300101T090000\nRRULE:FREQ=WEEKLY;BYDAY=MO,WE\nEXRULE:FREQ=MONTHLY;BYMONTHDAY=9"
+            "DTSTART:20300101T090000\nRRULE:FREQ=WEEKLY;BYDAY=MO,WE"
+            "\nEXRULE:FREQ=MONTHLY;BYMONTHDAY=9"
             "\nRDATE:20300105T100000\nEXDATE:20300107T090000",
             BERLIN,
         ),
@@ -153,6 +154,28 @@ def test_jumping_ahead_changes_no_date(parts: str) -> None:
             break
         jumped.append(moment.replace(tzinfo=None))
     assert jumped == walked
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        "FREQ=DAILY;INTERVAL=7;BYDAY=TU",
+        "FREQ=HOURLY;BYDAY=TU;BYSETPOS=2",
+        "FREQ=MONTHLY;BYMONTH=2;BYMONTHDAY=30",
+        "FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30",
+    ],
+)
+def test_the_search_for_a_date_that_never_comes_is_given_up(
+    parts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rrule, "DAYS_LOOKED_AT_MAX", 1000)
+    assert shown(rule(f"DTSTART:20300107T000000\n{parts}"), "2030-02-01", 1) == []
+
+
+def test_a_rule_for_some_months_is_searched_for_years() -> None:
+    rare = rule("DTSTART:20300101T000000\nFREQ=HOURLY;BYMONTH=2;BYMONTHDAY=29;BYHOUR=5")
+    found = shown(rare, "2030-02-01T00:00:00", 2)
+    assert found == ["2032-02-29 05:00+00:00", "2036-02-29 05:00+00:00"]
 
 
 NOW = datetime(2026, 11, 21, 8, 10, 30, tzinfo=UTC)
