@@ -10,9 +10,14 @@ from lictor.actors.journal import Journal
 from lictor.actors.late_runs import late_runs
 from lictor.actors.liveness import Liveness
 from lictor.actors.pause_expiry import pause_expiry
+from lictor.actors.scheduler import Scheduler
 from lictor.actors.readers import Readers
 from lictor.actors.unstarted_runs import unstarted_runs
-from lictor.actors.work_statuses import work_queue_readiness, worker_presence
+from lictor.actors.work_statuses import (
+    deployment_readiness,
+    work_queue_readiness,
+    worker_presence,
+)
 from lictor.config.settings import Settings
 from lictor.schema.commands.deadlines import Clock
 from lictor.schema.mint import Mint
@@ -36,6 +41,9 @@ def housekeeping(
         yield "unstarted runs", unstarted_runs(journal, readers, watch, clock).run
     if settings.heartbeat_timeout_s:
         yield "liveness", Liveness(journal, readers, watch, clock).run
+    if settings.scheduler_enabled:
+        yield "scheduler", Scheduler(journal, readers, clock).run
     if settings.work_statuses_enabled:
         yield "worker presence", worker_presence(journal, readers, clock).run
         yield "work queue readiness", work_queue_readiness(journal, readers, clock).run
+        yield "deployment readiness", deployment_readiness(journal, readers, clock).run

@@ -12,9 +12,10 @@ import msgspec
 
 from lictor.schema.backends.tx import ReadTx, Tx, Value
 from lictor.schema.commands.work_events import related_to_run
-from lictor.schema.events.event import Resource
+from lictor.schema.events.event import RESOURCE_ID, RESOURCE_NAME, Event, Resource
 from lictor.schema.events.lifecycle import Action, lifecycle_event
 from lictor.schema.mint import Mint
+from lictor.schema.rules.work_status import Status, status_word
 from lictor.schema.tables import events
 
 _FLAGS = frozenset({"paused", "enforce_parameter_schema"})
@@ -32,6 +33,23 @@ def publish(
     """Store the event of a deployment, which must (still) exist."""
     name, related = _surroundings(tx, id_)
     event = lifecycle_event(mint, "deployment", action, id_, name, payload or {}, related=related)
+    events.insert(tx, [event])
+
+
+def publish_status(tx: Tx, id_: str, status: Status, mint: Mint) -> None:
+    """Store that a deployment, which must exist, has come to be `status`."""
+    name, related = _surroundings(tx, id_)
+    now = mint.now()
+    event = Event(
+        occurred=now,
+        event=f"prefect.deployment.{status_word(status)}",
+        resource={RESOURCE_ID: f"prefect.deployment.{id_}", RESOURCE_NAME: name},
+        related=related,
+        payload={},
+        id=mint.id(),
+        follows=None,
+        received=now,
+    )
     events.insert(tx, [event])
 
 

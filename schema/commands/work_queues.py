@@ -27,7 +27,7 @@ from lictor.schema.wire.work_queues import WorkQueue, WorkQueueCreate, WorkQueue
 class Deadline(msgspec.Struct, frozen=True):
     """Published when the status of one of `kind` holds until a deadline, or an earlier one."""
 
-    kind: Literal["worker", "work_queue"]
+    kind: Literal["worker", "work_queue", "deployment"]
 
 
 def create(
