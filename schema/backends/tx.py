@@ -1,8 +1,8 @@
 """The transaction every table function receives: the subset SQLite and Postgres share.
 
 SQL uses `?` placeholders, `ON CONFLICT`, `RETURNING` and CTEs. Table functions take `tx` first;
-they never begin, commit, sleep or know which backend runs them. Rows are tuples in column order; JSON is
-text, moments are canonical text (`schema/times.py`), booleans are 0 and 1.
+they never begin, commit, sleep or know which backend runs them. Rows are tuples in column order;
+JSON is text, moments are canonical text (`schema/times.py`), booleans are 0 and 1.
 """
 
 from __future__ import annotations

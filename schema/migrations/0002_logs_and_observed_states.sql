@@ -1,5 +1,6 @@
--- Log lines. Moments are microseconds since 1970, and what lines of one run repeat is stored once: a
--- line costs 121 bytes instead of 449 and a quarter of the time (docs/decisions/storage-format.md).
+-- Log lines. Moments are microseconds since 1970, and what lines of one run repeat is stored
+-- once: a line costs 121 bytes instead of 449 and a quarter of the time (docs/decisions/storage-
+-- format.md).
 
 CREATE TABLE log_name (
     key INTEGER PRIMARY KEY,

@@ -1,7 +1,7 @@
 -- What searches, counts and histories stand on. The reasons: docs/decisions/search-indexes.md
 
--- Flow runs. The two that begin with the state move with every transition, `flow_run_by_start` when a
--- run starts; the others are written when a run is made.
+-- Flow runs. The two that begin with the state move with every transition, `flow_run_by_start`
+-- when a run starts; the others are written when a run is made.
 CREATE INDEX flow_run_by_state_and_start ON flow_run
     (state_type, coalesce(start_time, expected_start_time), flow_id);
 CREATE INDEX flow_run_by_state_and_expected_start ON flow_run (state_type, expected_start_time);
