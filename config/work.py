@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
-
 from lictor.config.declaration import about
+from lictor.config.scheduler import SchedulerSettings
 
 
-class WorkSettings(msgspec.Struct, frozen=True, kw_only=True):
+class WorkSettings(SchedulerSettings, frozen=True, kw_only=True):
     """How long silence is taken for presence, and what kinds of workers are offered."""
 
     work_statuses_enabled: Annotated[

@@ -1,0 +1,99 @@
+"""The scheduler: makes the runs of schedules before they are due.
+
+Owns    nothing: when to look at a schedule again is a row of `schedule_horizon`, whose index is the
+        heap; a schedule that is changed is due at once, by triggers.
+Serves  nobody; `SchedulesChanged` tells it to look.
+Limits  `SCHEDULES_IN_JOB` schedules, each with `scheduler_runs_max` runs, in a job of the journal.
+Fails   as `actors/deadlines.py` says. A schedule whose dates cannot be computed is logged and tried
+        again with the next look.
+
+Dates are computed on a reader's thread, because a recurrence rule may take long; the writer only
+stores them, if the schedule is still the same.
+
+Source: `prefect.server.services.scheduler`, which looks every 60 s, and every 5 s for what changed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+
+from lictor.actors.deadlines import DeadlineLoop
+from lictor.actors.journal import Journal
+from lictor.actors.readers import Readers
+from lictor.schema.backends.tx import ReadTx, Tx
+from lictor.schema.commands import catch_up, scheduled_runs
+from lictor.schema.commands.deadlines import Clock
+from lictor.schema.commands.deployment_schedules import SchedulesChanged
+from lictor.schema.commands.scheduled_runs import Plan
+from lictor.schema.tables.deadlines import Kind
+from lictor.schema.times import Timestamp
+
+SCHEDULES_IN_JOB = 4
+"""Some milliseconds of the writer for schedules that fill an hour with runs."""
+SKIPPED_IN_JOB = 25
+HORIZON = Kind("schedule_horizon", "due", "due IS NOT NULL", "schedule_id", "schedule_id")
+
+_log = logging.getLogger(__name__)
+
+
+class Scheduler:
+    """See the module's head."""
+
+    def __init__(self, journal: Journal, readers: Readers, clock: Clock) -> None:
+        self._journal = journal
+        self._readers = readers
+        self._clock = clock
+        self._started: Timestamp = clock.mint.now()
+        self._loop = DeadlineLoop("scheduler", HORIZON, 0.0, self._fill, readers, clock.mint)
+        journal.subscribe(self._on_commit)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        await self._catch_up()
+        await self._loop.run()
+
+    def _on_commit(self, published: list[object]) -> None:
+        if any(isinstance(item, SchedulesChanged) for item in published):
+            self._loop.touch()
+
+    async def _fill(self, schedule_ids: Sequence[str]) -> int:
+        """Make the runs of these schedules; how many of them have been looked at."""
+        filled = 0
+        for first in range(0, len(schedule_ids), SCHEDULES_IN_JOB):
+            part = schedule_ids[first : first + SCHEDULES_IN_JOB]
+            plans = await self._readers.read_on_thread(partial(self._plan, part))
+            await self._journal.write(partial(self._store, plans))
+            filled += len(plans)
+        return filled
+
+    def _plan(self, schedule_ids: Sequence[str], tx: ReadTx) -> list[Plan]:
+        plans: list[Plan] = []
+        now = self._clock.mint.now()
+        for id_ in schedule_ids:
+            source = scheduled_runs.read(tx, id_)
+            if source is None:
+                continue
+            try:
+                plans.append(scheduled_runs.plan(source, now, self._clock.settings))
+            except (ValueError, ArithmeticError) as error:
+                _log.error("schedule %s makes no runs", id_, exc_info=error)
+        return plans
+
+    def _store(self, plans: Sequence[Plan], tx: Tx) -> None:
+        for plan in plans:
+            scheduled_runs.store(tx, plan, self._clock.mint)
+
+    async def _catch_up(self) -> None:
+        """Skip the runs missed before the start that their deployments do not want any more."""
+        missed = await self._readers.read_on_thread(
+            lambda tx: catch_up.skipped_before(tx, self._started)
+        )
+        for first in range(0, len(missed), SKIPPED_IN_JOB):
+            part = missed[first : first + SKIPPED_IN_JOB]
+            await self._journal.write(partial(self._skip, part))
+
+    def _skip(self, run_ids: Sequence[str], tx: Tx) -> None:
+        for id_ in run_ids:
+            catch_up.skip(tx, id_, self._clock)

@@ -1,0 +1,206 @@
+"""The runs that schedules make.
+
+Planning reads and computes dates; storing is a write. Between the two the schedule may change: then
+the plan is dropped, and the schedule is due still.
+
+Source: `prefect.server.models.deployments.{schedule_runs,_generate_scheduled_flow_runs,
+_insert_scheduled_flow_runs}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+
+from lictor.config.settings import Settings
+from lictor.schema.backends.tx import ReadTx, Tx
+from lictor.schema.mint import Mint
+from lictor.schema.names import slug
+from lictor.schema.rules.horizon import Bounds, dates_ahead, next_look
+from lictor.schema.tables import state_rows
+from lictor.schema.tables.deadlines import RunsInserted
+from lictor.schema.tables.flow_runs import write_tags
+from lictor.schema.tables.runs import encode_text
+from lictor.schema.times import Timestamp, parse, text
+from lictor.schema.wire import schedules
+from lictor.schema.wire.states import SparseStateDetails
+
+AUTO_TAG = "auto-scheduled"
+_MESSAGE = "Flow run scheduled"
+_decode_parameters = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_moments = msgspec.json.Decoder(list[str]).decode
+
+
+class Source(NamedTuple):
+    """A schedule with what its deployment gives to the runs; JSON columns as text."""
+
+    schedule_id: str
+    schedule: str
+    slug: str | None
+    schedule_parameters: str
+    active: int
+    deployment_id: str
+    paused: int
+    flow_id: str
+    version: str | None
+    work_queue_id: str | None
+    work_queue_name: str | None
+    parameters: str
+    tags: str
+    labels: str
+    infrastructure_document_id: str | None
+    made: str
+    due: Timestamp | None
+
+
+_SELECT = (
+    "SELECT ds.id, ds.schedule, ds.slug, ds.parameters, ds.active, d.id, d.paused, d.flow_id,"
+    " d.version, d.work_queue_id, d.work_queue_name, d.parameters, d.tags, d.labels,"
+    " d.infrastructure_document_id, h.made, h.due"
+    " FROM deployment_schedule ds CROSS JOIN deployment d ON d.id = ds.deployment_id"
+    " CROSS JOIN schedule_horizon h ON h.schedule_id = ds.id"
+)
+
+
+class Plan(NamedTuple):
+    """The dates to make runs for, the last dates made then, and when to look again."""
+
+    source: Source
+    dates: list[datetime]
+    made: str
+    due: Timestamp | None
+
+
+def read(tx: ReadTx, schedule_id: str) -> Source | None:
+    """The schedule called `schedule_id`."""
+    row = tx.one(f"{_SELECT} WHERE ds.id = ?", (schedule_id,))
+    return None if row is None else Source(*row)
+
+
+def bounds(now: datetime, settings: Settings) -> Bounds:
+    """How far the runs of a schedule reach."""
+    return Bounds(
+        now,
+        now + timedelta(seconds=settings.scheduler_ahead_max_s),
+        settings.scheduler_ahead_min_s,
+        settings.scheduler_runs_min,
+        settings.scheduler_runs_max,
+    )
+
+
+def plan(source: Source, now: Timestamp, settings: Settings) -> Plan:
+    """What is to be done for a schedule. Nothing while it is inactive or its deployment paused."""
+    if source.paused or not source.active:
+        return Plan(source, [], "[]", None)
+    reach = bounds(parse(now), settings)
+    made = [parse(moment) for moment in _decode_moments(source.made)]
+    dates = dates_ahead(schedules.stored(source.schedule), reach, made)
+    made += dates
+    look = next_look(reach, made, settings.scheduler_rest_s)
+    last = [text(date) for date in made[-reach.runs_min :]]
+    return Plan(source, dates, encode_text(last).decode(), text(look))
+
+
+def store(tx: Tx, plan: Plan, mint: Mint) -> int:
+    """Make the planned runs; how many are new. None if the schedule is not as it was read."""
+    source = plan.source
+    if read(tx, source.schedule_id) != source:
+        return 0
+    tx.run(
+        "UPDATE schedule_horizon SET made = ?, due = ? WHERE schedule_id = ?",
+        (plan.made, plan.due, source.schedule_id),
+    )
+    return insert(tx, source, plan.dates, mint)
+
+
+def schedule_now(tx: Tx, deployment_id: str, reach: Bounds, mint: Mint) -> None:
+    """Make the runs of the deployment's active schedules in these bounds, though it be paused."""
+    rows = tx.all(f"{_SELECT} WHERE ds.deployment_id = ? AND ds.active = 1", (deployment_id,))
+    for row in rows:
+        source = Source(*row)
+        insert(tx, source, dates_ahead(schedules.stored(source.schedule), reach), mint)
+
+
+_INSERT = (
+    "INSERT INTO flow_run (id, created, updated, name, flow_id, deployment_id, deployment_version,"
+    " work_queue_id, work_queue_name, parameters, idempotency_key, context, empirical_policy, tags,"
+    " labels, infrastructure_document_id, created_by, state_id, state_type, state_name,"
+    " state_timestamp, expected_start_time, next_scheduled_start_time, auto_scheduled)"
+    f" VALUES ({', '.join('?' * 24)})"
+    " ON CONFLICT (flow_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING"
+    " RETURNING seq"
+)
+
+
+def insert(tx: Tx, source: Source, dates: Sequence[datetime], mint: Mint) -> int:
+    """Make a run for each date (in the schedule's zone) that has none; how many are new.
+
+    The key is Prefect's to the letter, so that data imported from it is not scheduled twice.
+    """
+    if not dates:
+        return 0
+    tags = [AUTO_TAG, *msgspec.json.decode(source.tags)]
+    labels = {
+        **msgspec.json.decode(source.labels),
+        "prefect.flow.id": source.flow_id,
+        "prefect.deployment.id": source.deployment_id,
+    }
+    parameters = {
+        **_decode_parameters(source.parameters),
+        **_decode_parameters(source.schedule_parameters),
+    }
+    shared = (
+        encode_text(parameters).decode(), encode_text(tags).decode(), encode_text(labels).decode(),
+        encode_text(_creator(source)).decode(),
+    )  # fmt: skip
+    made = [_insert_one(tx, source, date, shared, tags, mint) for date in dates]
+    ids = tuple(id_ for id_ in made if id_ is not None)
+    if ids:
+        tx.publish(RunsInserted("SCHEDULED", ids))
+    return len(ids)
+
+
+def _creator(source: Source) -> dict[str, Any]:
+    name = source.slug or type(schedules.stored(source.schedule)).__name__
+    return {"id": source.schedule_id, "type": "SCHEDULE", "display_value": name}
+
+
+def _insert_one(
+    tx: Tx,
+    source: Source,
+    date: datetime,
+    shared: tuple[str, str, str, str],
+    tags: list[str],
+    mint: Mint,
+) -> str | None:
+    parameters, tags_text, labels, created_by = shared
+    id_, state_id, now, due = mint.id(), mint.id(), mint.now(), text(date)
+    key = f"scheduled {source.deployment_id} {source.schedule_id} {date}"
+    row = tx.one(
+        _INSERT,
+        (
+            id_, now, now, slug(mint), source.flow_id, source.deployment_id, source.version,
+            source.work_queue_id, source.work_queue_name, parameters, key, "{}", "{}", tags_text,
+            labels, source.infrastructure_document_id, created_by, state_id, "SCHEDULED",
+            "Scheduled", now, due, due, 1,
+        ),
+    )  # fmt: skip
+    if row is None:
+        return None
+    write_tags(tx, "flow_run_tag", row[0], tags)
+    state_rows.insert_flow_run_state(
+        tx,
+        mint,
+        flow_run_id=id_,
+        id_=state_id,
+        type_="SCHEDULED",
+        name="Scheduled",
+        timestamp=now,
+        message=_MESSAGE,
+        details=SparseStateDetails(scheduled_time=due),
+        data=None,
+    )
+    return id_

@@ -1,0 +1,172 @@
+"""The scheduler: runs are there a second after a schedule is, and stay far enough ahead."""
+
+from __future__ import annotations
+
+import trio
+from scheduling_world import SchedulingWorld
+from trio.testing import MockClock
+
+from lictor.schema.times import seconds_between
+
+SOON_S = 1.0
+HOURLY = {"cron": "0 * * * *"}
+MINUTELY = {"interval": "PT1M", "anchor_date": "2020-01-01T00:00:00Z"}
+DAILY_NY = {"cron": "0 9 * * *", "timezone": "America/New_York"}
+
+
+async def test_a_new_schedule_has_its_runs_within_a_second(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    async with world.scheduling():
+        await trio.sleep(1000)
+        await world.deploy(HOURLY)
+        await trio.sleep(SOON_S)
+        assert world.due() == [f"2027-01-15T{hour:02}:00:00.000000Z" for hour in (9, 10, 11)]
+
+
+async def test_a_schedule_of_every_minute_fills_an_hour(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    async with world.scheduling():
+        await world.deploy(MINUTELY)
+        await trio.sleep(SOON_S)
+        due = world.due()
+    assert len(due) == 61
+    assert seconds_between(due[0], due[-1]) == 3600
+
+
+async def test_runs_that_are_taken_are_followed_by_others(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    async with world.scheduling():
+        await world.deploy(MINUTELY)
+        await trio.sleep(7200 + SOON_S)
+        due = world.due()
+    assert seconds_between(world.mint.now(), due[-1]) >= 3600 - 60
+    assert [seconds_between(a, b) for a, b in zip(due, due[1:], strict=False)] == [60.0] * (
+        len(due) - 1
+    )
+
+
+async def test_a_schedule_of_every_second_comes_to_reach_an_hour_ahead(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    async with world.scheduling():
+        await world.deploy({"interval": "PT1S", "anchor_date": "2020-01-01T00:00:00Z"})
+        await trio.sleep(SOON_S)
+        assert len(world.due()) == 100
+        await trio.sleep(600)
+        due = world.due()
+    assert due[-1] > world.mint.now()
+    assert len(due) == len(set(due))
+
+
+async def test_the_key_and_the_creator_of_a_run_are_prefects(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    async with world.scheduling():
+        id_ = await world.deploy(DAILY_NY, tags=["nightly"])
+        await trio.sleep(SOON_S)
+    [schedule_id] = world.schedule_ids()
+    sql = (
+        "SELECT idempotency_key, tags, auto_scheduled, created_by FROM flow_run"
+        " ORDER BY next_scheduled_start_time LIMIT 1"
+    )
+    [(key, tags, auto, created_by)] = world.rows(sql)
+    assert key == f"scheduled {id_} {schedule_id} 2027-01-15 09:00:00-05:00"
+    assert (tags, auto) == ('["auto-scheduled","nightly"]', 1)
+    assert created_by == (
+        f'{{"id":"{schedule_id}","type":"SCHEDULE","display_value":"CronSchedule"}}'
+    )
+    assert world.rows("SELECT count(*) FROM event WHERE name IN"
+                      " (SELECT key FROM event_name WHERE name LIKE '%flow-run%')") == [(0,)]  # fmt: skip
+
+
+async def test_pausing_takes_the_runs_away_and_resuming_brings_them_back(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    async with world.scheduling():
+        id_ = await world.deploy(HOURLY)
+        await trio.sleep(SOON_S)
+        await world.pause(id_, True)
+        await trio.sleep(10_000)
+        assert world.due() == []
+        await world.pause(id_, False)
+        await trio.sleep(SOON_S)
+        assert len(world.due()) == 3
+
+
+async def test_a_changed_schedule_has_its_new_runs_and_its_siblings_keep_theirs(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    async with world.scheduling():
+        id_ = await world.deploy(HOURLY, {"cron": "30 * * * *"})
+        await trio.sleep(SOON_S)
+        first = world.schedule_ids()[0]
+        await world.change(id_, first, schedule={"cron": "15 * * * *"})
+        await trio.sleep(SOON_S)
+        assert sorted({moment[14:16] for moment in world.due()}) == ["15", "30"]
+        await world.change(id_, first, active=False)
+        await trio.sleep(SOON_S)
+        assert {moment[14:16] for moment in world.due()} == {"30"}
+
+
+async def test_a_schedule_without_dates_in_reach_is_not_looked_at_without_end(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    async with world.scheduling():
+        await world.deploy({"rrule": "DTSTART:20200101T000000\nFREQ=DAILY;COUNT=3"})
+        await trio.sleep(SOON_S)
+        [(due,)] = world.rows("SELECT due FROM schedule_horizon")
+    assert world.due() == []
+    assert seconds_between(world.mint.now(), due) > 3600
+
+
+async def test_after_a_restart_no_run_is_made_twice_and_a_change_before_it_is_kept(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    await world.deploy(HOURLY)
+    assert world.due() == []
+    async with world.scheduling():
+        await trio.sleep(SOON_S)
+    before = world.due()
+    await trio.sleep(3 * 3600)
+    async with world.scheduling():
+        await trio.sleep(SOON_S)
+    after = world.due()
+    assert after[:3] == before
+    assert len(after) == 6
+    assert len(set(after)) == 6
+
+
+async def test_a_clock_that_jumps_ahead_is_noticed(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    async with world.scheduling():
+        await world.deploy(HOURLY)
+        await trio.sleep(SOON_S)
+        world.offset_s = 86_400.0
+        await trio.sleep(60)
+        assert [moment for moment in world.due() if moment > world.mint.now()] == [
+            f"2027-01-16T{hour:02}:00:00.000000Z" for hour in (9, 10, 11)
+        ]
+
+
+async def test_after_downtime_the_label_says_which_missed_runs_are_skipped(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    async with world.scheduling():
+        await world.deploy(HOURLY, labels={"lictor.catch-up": "latest"})
+        await world.deploy(HOURLY, name="e")
+        await trio.sleep(SOON_S)
+    await trio.sleep(4 * 3600)
+    async with world.scheduling():
+        await trio.sleep(SOON_S)
+    sql = (
+        "SELECT d.name, fr.state_name, count(*) FROM flow_run fr JOIN deployment d"
+        " ON d.id = fr.deployment_id WHERE fr.next_scheduled_start_time < ?"
+        " OR fr.next_scheduled_start_time IS NULL GROUP BY 1, 2 ORDER BY 1, 2"
+    )
+    assert world.rows(sql, world.mint.now()) == [
+        ("d", "Scheduled", 1), ("d", "Skipped", 2), ("e", "Scheduled", 3),
+    ]  # fmt: skip
