@@ -30,9 +30,7 @@ QUEUES_MAX = 1000
 Layers = Iterable[Mapping[str, Any] | None]
 
 
-def columns(
-    tx: Tx, body: DeploymentCreate | DeploymentUpdate, mint: Mint
-) -> dict[str, Value]:
+def columns(tx: Tx, body: DeploymentCreate | DeploymentUpdate, mint: Mint) -> dict[str, Value]:
     """The columns for the queue that the body names; a queue that its pool lacks is made.
 
     Raises:

@@ -46,9 +46,7 @@ def create(
     return made
 
 
-def insert(
-    tx: Tx, deployment_id: str, body: ScheduleCreate, mint: Mint
-) -> DeploymentSchedule:
+def insert(tx: Tx, deployment_id: str, body: ScheduleCreate, mint: Mint) -> DeploymentSchedule:
     """Store one schedule of a deployment that exists. Raises `Conflict`: its slug is taken."""
     _require_free_slug(tx, deployment_id, body.slug)
     now = mint.now()
@@ -173,8 +171,7 @@ def _check_renames(asked: Sequence[ScheduleUpdate], existing: set[str | None]) -
         if body.replaces:
             if body.replaces in replaced:
                 raise Invalid(
-                    "Multiple schedules have 'replaces' targeting the same slug: "
-                    f"{body.replaces}"
+                    f"Multiple schedules have 'replaces' targeting the same slug: {body.replaces}"
                 )
             replaced.add(body.replaces)
     for body in asked:
@@ -200,9 +197,7 @@ def apply(tx: Tx, deployment_id: str, plan: Plan, mint: Mint) -> None:
         insert(tx, deployment_id, _as_new(body), mint)
 
 
-def replace_all(
-    tx: Tx, deployment_id: str, bodies: Sequence[ScheduleCreate], mint: Mint
-) -> None:
+def replace_all(tx: Tx, deployment_id: str, bodies: Sequence[ScheduleCreate], mint: Mint) -> None:
     """Let these be the schedules of a deployment that exists; `max_scheduled_runs` is not kept."""
     table.delete_of(tx, deployment_id)
     for body in bodies:

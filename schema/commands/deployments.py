@@ -72,15 +72,8 @@ def create(
     if body.job_variables is not UNSET:
         columns["job_variables"] = encode_text(body.job_variables).decode()
     _require_blocks(body)
-    flow = tx.one("SELECT labels FROM flow WHERE id = ?", (flow_id,))
-    if flow is None:
-        raise IntegrityConflict(f"there is no flow {flow_id}")
-    given = body.labels or {}
-    labels = {**decode_labels(flow[0]), "prefect.flow.id": flow_id, **given}
-    columns["labels"] = encode_text(labels).decode()
-    row = tx.one(
-        "SELECT id FROM deployment WHERE flow_id = ? AND name = ?", (flow_id, body.name)
-    )
+    columns["labels"] = _labels(tx, flow_id, body)
+    row = tx.one("SELECT id FROM deployment WHERE flow_id = ? AND name = ?", (flow_id, body.name))
     before = None if row is None else table.tracked(tx, row[0])
     if row is None:
         id_ = mint.id()
@@ -100,6 +93,20 @@ def create(
     deployment = table.read(tx, id_, now)
     assert deployment is not None
     return deployment, before is None
+
+
+def _labels(tx: ReadTx, flow_id: str, body: DeploymentCreate) -> str:
+    """The labels of a deployment: the flow's, the flow's id, the given ones; later ones win.
+
+    Raises:
+        IntegrityConflict: the flow does not exist.
+    """
+    flow = tx.one("SELECT labels FROM flow WHERE id = ?", (flow_id,))
+    if flow is None:
+        raise IntegrityConflict(f"there is no flow {flow_id}")
+    given = body.labels or {}
+    labels = {**decode_labels(flow[0]), "prefect.flow.id": flow_id, **given}
+    return encode_text(labels).decode()
 
 
 def update(
@@ -221,9 +228,7 @@ def _require_blocks(body: DeploymentCreate) -> None:
             )
 
 
-def _set_limit(
-    tx: Tx, id_: str, body: DeploymentCreate | DeploymentUpdate, mint: Mint
-) -> None:
+def _set_limit(tx: Tx, id_: str, body: DeploymentCreate | DeploymentUpdate, mint: Mint) -> None:
     if body.concurrency_limit is UNSET:
         return
     if body.concurrency_limit is not None:

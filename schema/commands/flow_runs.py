@@ -71,34 +71,14 @@ def create(
         raise IntegrityConflict(f"there is no flow {flow_id}")
     if origin is None:
         origin = _origin(tx, body, flow[2])
-    if body.idempotency_key is not None:
-        earlier = table.read_by_idempotency_key(tx, flow_id, body.idempotency_key, parse(now))
-        if earlier is not None:
-            if body.idempotency_key == "":
-                # An empty key is stored, hence unique, but is not a key to look for.
-                raise IntegrityConflict(f"flow {flow_id} has a run with an empty idempotency key")
-            return earlier, False
-    run = FlowRunRecord(
-        id=mint.id(),
-        name=body.name or slug(mint),
-        flow_id=flow_id,
-        deployment_id=None if body.deployment_id is None else str(body.deployment_id),
-        parent_task_run_id=(
-            None if body.parent_task_run_id is None else str(body.parent_task_run_id)
-        ),
-        empirical_policy=body.empirical_policy.with_deprecated_fields(),
-    )
-    transition = engine.begin(
-        policies.FLOW_MINIMAL,
-        engine.FlowTransition(
-            run,
-            None,
-            proposals.state(body.state or PENDING, mint),
-            FlowStore(tx, run, mint),
-            mint,
-            settings,
-        ),
-    )
+    earlier = _earlier(tx, flow_id, body.idempotency_key, now)
+    if earlier is not None:
+        return earlier, False
+    run = _new_record(body, mint)
+    first = proposals.state(body.state or PENDING, mint)
+    store = FlowStore(tx, run, mint)
+    proposal = engine.FlowTransition(run, None, first, store, mint, settings)
+    transition = engine.begin(policies.FLOW_MINIMAL, proposal)
     state = transition.proposed
     assert state is not None, "the first state of a run is never refused"
     run.state_id = state.id
@@ -114,6 +94,34 @@ def create(
         return made, True
     data = None if state.data is None else encode_text(state.data).decode()
     return table.to_wire(table.new_row(row, state.message, details, data), parse(now)), True
+
+
+def _earlier(tx: Tx, flow_id: str, key: str | None, now: Timestamp) -> FlowRun | None:
+    """The run that an earlier request with this key has made.
+
+    Raises:
+        IntegrityConflict: the key is empty and taken.
+    """
+    if key is None:
+        return None
+    earlier = table.read_by_idempotency_key(tx, flow_id, key, parse(now))
+    if earlier is not None and key == "":
+        # An empty key is stored, hence unique, but is not a key to look for.
+        raise IntegrityConflict(f"flow {flow_id} has a run with an empty idempotency key")
+    return earlier
+
+
+def _new_record(body: FlowRunCreate, mint: Mint) -> FlowRunRecord:
+    """The run that a body asks for, before its first state."""
+    parent = body.parent_task_run_id
+    return FlowRunRecord(
+        id=mint.id(),
+        name=body.name or slug(mint),
+        flow_id=str(body.flow_id),
+        deployment_id=None if body.deployment_id is None else str(body.deployment_id),
+        parent_task_run_id=None if parent is None else str(parent),
+        empirical_policy=body.empirical_policy.with_deprecated_fields(),
+    )
 
 
 def _origin(tx: Tx, body: FlowRunCreate, flow_labels: str) -> Origin:

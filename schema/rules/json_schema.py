@@ -10,8 +10,10 @@ Source: `prefect.utilities.schema_tools.validation`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
+
+import msgspec
 
 
 class InvalidValue(Exception):
@@ -43,6 +45,13 @@ def check(
     _checker()(value, schema, may_be_partial, null_for_default)
 
 
+SCHEMAS_KEPT = 256
+SCHEMA_BYTES_KEPT = 64 * 1024
+"""Schemas that are ready for the next value, and how long one may be: reading one takes a hundred
+times longer than checking a value against it.
+"""
+
+
 @cache
 def _checker() -> Callable[[Any, dict[str, Any], bool, bool], None]:
     """Made at the first check: the library takes longer to load than all of lictor."""
@@ -56,15 +65,23 @@ def _checker() -> Callable[[Any, dict[str, Any], bool, bool], None]:
 
     registry: Registry[Any] = Registry()
 
+    def read(text: bytes, may_be_partial: bool, null_for_default: bool) -> Any:
+        schema = _as_meant(msgspec.json.decode(text), null_for_default)
+        if may_be_partial:
+            schema = _without_required(schema)
+        Draft202012Validator.check_schema(schema)
+        return Draft202012Validator(schema, registry=registry)
+
+    kept = lru_cache(SCHEMAS_KEPT)(read)
+
     def checked(
         value: Any, schema: dict[str, Any], may_be_partial: bool, null_for_default: bool
     ) -> None:
+        text = msgspec.json.encode(schema)
+        validator_of = kept if len(text) <= SCHEMA_BYTES_KEPT else read
         try:
-            schema = _as_meant(schema, null_for_default)
-            if may_be_partial:
-                schema = _without_required(schema)
-            Draft202012Validator.check_schema(schema)
-            fault = best_match(Draft202012Validator(schema, registry=registry).iter_errors(value))
+            validator = validator_of(text, may_be_partial, null_for_default)
+            fault = best_match(validator.iter_errors(value))
         except SchemaError as error:
             raise UnusableSchema(f"Invalid schema: {error.message}") from error
         except RecursionError:

@@ -40,9 +40,7 @@ def read_of(tx: ReadTx, deployment_id: str) -> list[DeploymentSchedule]:
     return [to_wire(row) for row in rows]
 
 
-def read_of_each(
-    tx: ReadTx, deployment_ids: Sequence[str]
-) -> dict[str, list[DeploymentSchedule]]:
+def read_of_each(tx: ReadTx, deployment_ids: Sequence[str]) -> dict[str, list[DeploymentSchedule]]:
     """The schedules of several deployments, by deployment; those without any are left out."""
     among = is_in("ds.deployment_id", deployment_ids)
     rows = tx.all(

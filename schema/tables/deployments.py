@@ -23,9 +23,10 @@ from lictor.schema.wire.deployments import Deployment, DeploymentSchedule
 COLUMNS = (
     "d.id, d.created, d.updated, d.name, d.version, d.description, d.flow_id, d.paused,"
     " d.concurrency_limit_id, d.concurrency_options, d.job_variables, d.parameters, d.tags,"
-    " d.labels, coalesce(wq.name, d.work_queue_name), wq.id, d.last_polled, d.parameter_openapi_schema,"
-    " d.path, d.pull_steps, d.entrypoint, d.storage_document_id, d.infrastructure_document_id,"
-    " d.created_by, d.updated_by, wp.name, d.status, d.enforce_parameter_schema"
+    " d.labels, coalesce(wq.name, d.work_queue_name), wq.id, d.last_polled,"
+    " d.parameter_openapi_schema, d.path, d.pull_steps, d.entrypoint, d.storage_document_id,"
+    " d.infrastructure_document_id, d.created_by, d.updated_by, wp.name,"
+    " d.status, d.enforce_parameter_schema"
 )
 """What `to_wire` takes, in this order."""
 
@@ -86,9 +87,7 @@ def read_by_name(tx: ReadTx, flow_name: str, name: str, now: Timestamp) -> Deplo
     return _read_one(tx, f"{flow} AND d.name = ?", (flow_name, name), now)
 
 
-def _read_one(
-    tx: ReadTx, where: str, args: tuple[Value, ...], now: Timestamp
-) -> Deployment | None:
+def _read_one(tx: ReadTx, where: str, args: tuple[Value, ...], now: Timestamp) -> Deployment | None:
     row = tx.one(f"SELECT {COLUMNS} FROM {FROM} WHERE {where}", args)
     if row is None:
         return None
@@ -181,9 +180,7 @@ def insert(tx: Tx, columns: Mapping[str, Value], tags: list[str]) -> None:
     write_tags(tx, "deployment_tag", row[0], tags)
 
 
-def update(
-    tx: Tx, id_: str, columns: Mapping[str, Value], tags: list[str] | None = None
-) -> None:
+def update(tx: Tx, id_: str, columns: Mapping[str, Value], tags: list[str] | None = None) -> None:
     """Write these columns of a deployment, which must exist; `tags`, if given, replace its own."""
     if tags is not None:
         row = tx.one("SELECT seq, tags FROM deployment WHERE id = ?", (id_,))

@@ -11,9 +11,7 @@ from lictor.schema.wire.deployments import DeploymentSchedule, ScheduleCreate, S
 
 async def read_many(call: Call[None]) -> list[DeploymentSchedule]:
     """The schedules of a deployment, the one changed last first."""
-    return call.services.readers.inline(
-        partial(command.read_of, deployment_id=call.params[0])
-    )
+    return call.services.readers.inline(partial(command.read_of, deployment_id=call.params[0]))
 
 
 async def create(call: Call[list[ScheduleCreate]]) -> list[DeploymentSchedule]:

@@ -89,7 +89,7 @@ def pool(world: World, name: str = "pool", **variables_schema: Any) -> None:
     template: dict[str, Any] = {}
     if variables_schema:
         template = {
-            "job_configuration": {"any": "{{ %s }}" % next(iter(variables_schema))},
+            "job_configuration": {"any": "".join(["{{ ", next(iter(variables_schema)), " }}"])},
             "variables": {
                 "type": "object",
                 "properties": variables_schema,
@@ -119,9 +119,7 @@ def is_there(world: World, run_id: str) -> bool:
 def changes(world: World) -> list[str]:
     """The deployments whose schedules were said to have changed, since the last call."""
     found = [
-        item.deployment_id
-        for item in world.tx.published
-        if isinstance(item, SchedulesChanged)
+        item.deployment_id for item in world.tx.published if isinstance(item, SchedulesChanged)
     ]
     world.tx.published.clear()
     return found

@@ -54,7 +54,11 @@ def test_a_deployment_that_says_nothing_has_the_defaults_of_the_table(world: Wor
 
 def test_making_it_again_writes_what_is_said_and_replaces_its_schedules(world: World) -> None:
     first = deploy(
-        world, description="kept", tags=["old"], parameters={"a": 1}, schedules=[{"schedule": DAILY}]
+        world,
+        description="kept",
+        tags=["old"],
+        parameters={"a": 1},
+        schedules=[{"schedule": DAILY}],
     )
     made, is_new = create(world, tags=["new"], labels={"k": 1})
     assert not is_new
@@ -152,8 +156,9 @@ def test_a_queue_without_a_pool_is_made_in_that_of_the_agents(world: World) -> N
     id_ = deploy(world, work_queue_name="lonely")
     found = read(world, id_)
     assert (found["work_pool_name"], found["work_queue_name"]) == ("default-agent-pool", "lonely")
-    assert read(world, deploy(world, name="b", work_queue_name="lonely"))["work_queue_id"] == (
-        found["work_queue_id"]
+    assert (
+        read(world, deploy(world, name="b", work_queue_name="lonely"))["work_queue_id"]
+        == (found["work_queue_id"])
     )
 
 
