@@ -54,7 +54,7 @@ ABSENT: Mapping[str, str] = {
     "PREFECT_REDIS_MESSAGING_": _NO_PEERS,
     "PREFECT_SERVER_SERVICES_SCHEDULER_": "this version has no schedules",
     "PREFECT_API_SERVICES_SCHEDULER_": "this version has no schedules",
-    "PREFECT_SERVER_DEPLOYMENT_": "this version has no deployments",
+    "PREFECT_SERVER_DEPLOYMENT_": "a schedule's max_scheduled_runs is 50 at most",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_": "this version has no retention: nothing is deleted",
     "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "this version has no retention: nothing is deleted",
     "PREFECT_EVENTS_RETENTION_PERIOD": "this version has no retention: nothing is deleted",
