@@ -59,7 +59,8 @@ CREATE INDEX worker_by_heartbeat ON worker (work_pool_id, last_heartbeat_time);
 CREATE INDEX worker_by_deadline ON worker (online_until) WHERE status = 'ONLINE';
 
 -- What a worker asks for (the runs of a queue that are due, in order) and what a limit counts.
-CREATE INDEX flow_run_by_work_queue ON flow_run (work_queue_id, state_type, next_scheduled_start_time)
+CREATE INDEX flow_run_by_work_queue
+    ON flow_run (work_queue_id, state_type, next_scheduled_start_time)
     WHERE work_queue_id IS NOT NULL;
 
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from work_world import Work, as_sent
+
 from lictor.schema.commands import deployment_status, deployments, work_queues
 from lictor.schema.commands.work_queues import Deadline
 from lictor.schema.wire.deployments import DeploymentCreate
-
-from .conftest import Work, as_sent
 
 
 def deploy(work: Work, name: str = "a") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from work_world import Work
 
 from lictor.schema.commands import work_pools, workers
 from lictor.schema.errors import Conflict, Forbidden, IntegrityConflict, NotFound
@@ -11,8 +12,6 @@ from lictor.schema.tables import flow_runs as flow_run_table
 from lictor.schema.tables import work_pools as table
 from lictor.schema.tables import work_queues as queue_table
 from lictor.schema.times import parse
-
-from .conftest import Work
 
 
 def names(work: Work) -> list[str]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from work_world import Work
 
 from lictor.schema.commands import work_pools, work_queues
 from lictor.schema.commands.work_queues import Deadline
 from lictor.schema.errors import Conflict, IntegrityConflict, NotFound
 from lictor.schema.rules.work_priorities import first_free, moved
 from lictor.schema.wire.work_queues import WorkQueueCreate
-
-from .conftest import Work
 
 
 @given(st.lists(st.integers(1, 30), unique=True, max_size=8), st.integers(1, 30))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from work_world import Work
 
 from lictor.schema.commands import workers
 from lictor.schema.commands.work_queues import Deadline
 from lictor.schema.errors import NotFound
-
-from .conftest import Work
 
 
 def test_the_first_heartbeat_registers_and_the_next_keep_what_is_known(work: Work) -> None:

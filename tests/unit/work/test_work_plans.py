@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from work_world import Work
 
 from lictor.actors.work_statuses import DEPLOYMENT, WORK_QUEUE, WORKER
 from lictor.schema.tables import flow_runs
 from lictor.schema.tables.deadlines import Kind
 from lictor.schema.tables.work_pools import ACTIVE_SLOTS
-
-from .conftest import Work
 
 
 def plan(work: Work, sql: str) -> list[str]:
