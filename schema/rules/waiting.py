@@ -80,12 +80,19 @@ def _until_freed(needed: float, ends: Sequence[tuple[float, int]], limit: Limit)
 
 
 def _remaining_s(holding: Holding, limit: Limit, now_at: float) -> float:
-    age_s = max(0.0, now_at - holding.created_at)
-    usual_s = limit.occupancy_s * holding.slots
-    remaining_s = max(usual_s - age_s, age_s * OVERDUE_SHARE)
-    if holding.expires_at is not None:
-        remaining_s = min(remaining_s, holding.expires_at - now_at)
-    return max(remaining_s, WAIT_S_MIN)
+    """Seconds that a lease is expected to last from now on. (Once for each lease, at each refusal:
+    hence spelt out.)"""
+    created_at, expires_at, slots = holding
+    age_s = now_at - created_at
+    if age_s < 0:
+        age_s = 0.0
+    remaining_s = limit.occupancy_s * slots - age_s
+    overdue_s = age_s * OVERDUE_SHARE
+    if remaining_s < overdue_s:
+        remaining_s = overdue_s
+    if expires_at is not None and expires_at - now_at < remaining_s:
+        remaining_s = expires_at - now_at
+    return remaining_s if remaining_s > WAIT_S_MIN else WAIT_S_MIN
 
 
 class _Place(msgspec.Struct):

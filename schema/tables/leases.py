@@ -140,7 +140,7 @@ def holdings(tx: ReadTx, limit_seq: int, most: int) -> list[Holding]:
         " WHERE s.limit_seq = ? AND s.slots > 0 ORDER BY s.lease_seq LIMIT ?",
         (limit_seq, most),
     )
-    return [Holding(*row) for row in rows]
+    return [Holding._make(row) for row in rows]
 
 
 def task_runs_on(tx: ReadTx, limit_seq: int) -> list[str]:
