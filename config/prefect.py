@@ -28,6 +28,7 @@ DATABASE_NAMES = tuple(
 
 _ONE_STORE = "lictor keeps this in its own database, which survives restarts"
 _NO_PEERS = "this lictor is one process and uses no broker"
+_AT_ONCE = "a schedule that changes is looked at at once, alone"
 DIFFERENT: Mapping[str, str] = {
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _ONE_STORE,
     "PREFECT_SERVER_WORKER_CHANNEL_CLEANUP_QUEUE_STORAGE": _ONE_STORE,
@@ -41,6 +42,11 @@ DIFFERENT: Mapping[str, str] = {
     "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "leases are ended when they end",
     "PREFECT_SERVER_SERVICES_FOREMAN_LOOP_SECONDS": "a status changes when its deadline passes",
     "PREFECT_API_SERVICES_FOREMAN_LOOP_SECONDS": "a status changes when its deadline passes",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": _AT_ONCE,
+    "PREFECT_SERVER_SERVICES_SCHEDULER_DEPLOYMENT_BATCH_SIZE": _AT_ONCE,
+    "PREFECT_API_SERVICES_SCHEDULER_DEPLOYMENT_BATCH_SIZE": _AT_ONCE,
+    "PREFECT_SERVER_SERVICES_SCHEDULER_INSERT_BATCH_SIZE": _AT_ONCE,
+    "PREFECT_API_SERVICES_SCHEDULER_INSERT_BATCH_SIZE": _AT_ONCE,
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_QUEUE_MAX_SIZE": (
         "events are stored before they are acknowledged and none is dropped"
     ),
@@ -52,8 +58,6 @@ DIFFERENT: Mapping[str, str] = {
 
 ABSENT: Mapping[str, str] = {
     "PREFECT_REDIS_MESSAGING_": _NO_PEERS,
-    "PREFECT_SERVER_SERVICES_SCHEDULER_": "this version has no schedules",
-    "PREFECT_API_SERVICES_SCHEDULER_": "this version has no schedules",
     "PREFECT_SERVER_DEPLOYMENT_": "a schedule's max_scheduled_runs is 50 at most",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_": "this version has no retention: nothing is deleted",
     "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "this version has no retention: nothing is deleted",

@@ -1,5 +1,5 @@
--- What the scheduler knows of each schedule: the last dates it has made runs for (`made`, JSON), and
--- when to look at it again (`due`; NULL: when it changes).
+-- What the scheduler knows of each schedule: the last dates it has made runs for (`made`, JSON),
+-- and when to look at it again (`due`; NULL: when it changes).
 
 CREATE TABLE schedule_horizon (
     schedule_id TEXT NOT NULL PRIMARY KEY REFERENCES deployment_schedule (id) ON DELETE CASCADE,
@@ -13,8 +13,8 @@ CREATE INDEX schedule_horizon_by_deployment ON schedule_horizon (deployment_id);
 INSERT INTO schedule_horizon (schedule_id, deployment_id)
     SELECT id, deployment_id FROM deployment_schedule;
 
--- A change is due at once. The store itself sees to it, so that no writer can forget it and no crash
--- lose it; it concerns all schedules of the deployment, because it has deleted the runs of all.
+-- A change is due at once. The store itself sees to it, so that no writer can forget it and no
+-- crash lose it; it concerns all schedules of the deployment, because it has deleted the runs of all.
 CREATE TRIGGER schedule_horizon_begin AFTER INSERT ON deployment_schedule BEGIN
     INSERT INTO schedule_horizon (schedule_id, deployment_id) VALUES (NEW.id, NEW.deployment_id);
 END;

@@ -1,0 +1,193 @@
+"""How workers, agents and runners ask for work.
+
+A poll is a read. That it happened is written only when it changes something: when a queue or
+deployment was not ready, or its last poll was noted a while ago. So a worker that asks every few
+seconds costs a commit four times in the time after which silence counts.
+
+Source: `prefect.server.api.{workers,work_queues,deployments}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from msgspec import structs
+
+from lictor.actors.ingress.api.paging import limit_of
+from lictor.actors.ingress.operations import Call, Operation
+from lictor.actors.ingress.services import Services
+from lictor.schema.backends.tx import ReadTx, Tx
+from lictor.schema.commands import deployment_status, scheduled_runs, work_pools, work_queues
+from lictor.schema.errors import NotFound
+from lictor.schema.tables import polls as table
+from lictor.schema.tables import work_pools as pool_table
+from lictor.schema.tables.polls import Queue, Window
+from lictor.schema.times import EARLIEST, Timestamp, parse, shift, text
+from lictor.schema.wire.flow_runs import FlowRun
+from lictor.schema.wire.polls import (
+    DeploymentsPoll,
+    PoolPoll,
+    QueuePoll,
+    ScheduleNow,
+    WorkerFlowRun,
+)
+
+NOTES = 4
+"""How often a poll is noted in the time after which silence counts."""
+
+
+class _Found(NamedTuple):
+    runs: list[FlowRun]
+    polled: list[Queue]
+
+
+async def of_pool(call: Call[PoolPoll]) -> list[WorkerFlowRun]:
+    """Runs of a pool that are due, those of queues of lower priority numbers first."""
+    body, services, name = call.body, call.services, call.params[0]
+    window = _window(services, body.limit, body.scheduled_before, body.scheduled_after)
+    now = parse(services.mint.now())
+    wanted = body.work_queue_names or None
+    pool_ids: list[str] = []
+
+    def query(tx: ReadTx) -> _Found:
+        pool = work_pools.find(tx, name)
+        pool_ids[:] = [pool.id]
+        every = table.queues_of_pool(tx, pool.id, window)
+        queues = every if wanted is None else [each for each in every if each.name in wanted]
+        for missing in set(wanted or ()) - {each.name for each in queues}:
+            raise NotFound(f"Work queue '{missing}' not found in work pool '{name}'")
+        if pool.is_paused:
+            return _Found([], queues)
+        limit = pool.concurrency_limit
+        free = None if limit is None else limit - pool_table.active_slots(tx, pool.id)
+        rows = table.choose(queues, free, window.limit)
+        return _Found(table.read_rows(tx, rows, now), queues)
+
+    found = await services.readers.read(query)
+    await _note_queues(services, found.polled)
+    return [
+        WorkerFlowRun(pool_ids[0], run.work_queue_id or "", _without_pool(run))
+        for run in found.runs
+    ]
+
+
+async def of_queue(call: Call[QueuePoll]) -> list[FlowRun]:
+    """Runs of one queue that are due. The web pages look without counting as a poll."""
+    body, services, id_ = call.body, call.services, call.params[0]
+    window = _window(services, body.limit, body.scheduled_before)
+    now = parse(services.mint.now())
+
+    def query(tx: ReadTx) -> _Found:
+        queue = table.queue(tx, id_, window)
+        if queue is None:
+            raise NotFound("Work queue not found")
+        rows = table.choose([queue], None, window.limit)
+        return _Found(table.read_rows(tx, rows, now), [queue])
+
+    found = await services.readers.read(query)
+    if (call.request.header(b"x-prefect-ui") or b"").lower() not in (b"true", b"1"):
+        await _note_queues(services, found.polled)
+    return found.runs
+
+
+async def of_deployments(call: Call[DeploymentsPoll]) -> list[FlowRun]:
+    """Runs of these deployments that are due; pauses and limits of queues do not count."""
+    body, services = call.body, call.services
+    window = _window(services, body.limit, body.scheduled_before)
+    now, ids = parse(services.mint.now()), [str(each) for each in body.deployment_ids]
+    since = _noted_since(services, services.settings.deployment_polled_s)
+
+    def query(tx: ReadTx) -> tuple[list[FlowRun], list[str]]:
+        runs = table.of_deployments(tx, ids, window, now)
+        return runs, table.stale_deployments(tx, ids, since)
+
+    runs, stale = await services.readers.read(query)
+    if stale:
+        await services.journal.write(
+            lambda tx: deployment_status.mark_polled(tx, stale, services.mint)
+        )
+    return runs
+
+
+async def schedule(call: Call[ScheduleNow]) -> None:
+    """Make the runs of a deployment's schedules between two moments, past ones as well."""
+    body, services, id_ = call.body, call.services, call.params[0]
+    start = parse(services.mint.now()) if body.start_time is None else _aware(body.start_time)
+    usual = scheduled_runs.bounds(start, services.settings)
+    end = usual.end if body.end_time is None else _aware(body.end_time)
+    least_s = usual.ahead_min_s if body.min_time is None else body.min_time
+    reach = usual._replace(
+        end=end,
+        ahead_min_s=min(least_s, timedelta(days=36_500).total_seconds()),
+        runs_min=usual.runs_min if body.min_runs is None else body.min_runs,
+        runs_max=usual.runs_max if body.max_runs is None else body.max_runs,
+    )
+    await services.journal.write(
+        lambda tx: scheduled_runs.schedule_now(tx, id_, reach, services.mint)
+    )
+
+
+async def _note_queues(services: Services, queues: Sequence[Queue]) -> None:
+    settings = services.settings
+    least_s = min(settings.work_queue_polled_s, settings.deployment_polled_s)
+    since = _noted_since(services, least_s)
+    stale = [
+        each.id
+        for each in queues
+        if each.status == "NOT_READY" or each.last_polled is None or each.last_polled < since
+    ]
+    if not stale:
+        return
+
+    def job(tx: Tx) -> None:
+        work_queues.mark_polled(tx, stale, services.mint)
+        for id_ in stale:
+            deployment_status.mark_queue_polled(tx, id_, services.mint)
+
+    await services.journal.write(job)
+
+
+def _noted_since(services: Services, silence_s: float) -> Timestamp:
+    return shift(services.mint.now(), -silence_s / NOTES)
+
+
+def _window(
+    services: Services, limit: int | None, before: datetime | None, after: datetime | None = None
+) -> Window:
+    return Window(
+        limit_of(limit, services.settings),
+        table.LATEST if before is None else text(before),
+        EARLIEST if after is None else text(after),
+    )
+
+
+def _aware(moment: datetime) -> datetime:
+    return parse(text(moment))
+
+
+def _without_pool(run: FlowRun) -> dict[str, object]:
+    fields = structs.asdict(run)
+    del fields["work_pool_id"], fields["work_pool_name"]
+    return fields
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "POST", "/work_pools/{name:str}/get_scheduled_flow_runs", of_pool, PoolPoll,
+        list[WorkerFlowRun], optional_body=True, summary="Get runs of a work pool that are due",
+    ),
+    Operation(
+        "POST", "/work_queues/{id}/get_runs", of_queue, QueuePoll, list[FlowRun],
+        optional_body=True, summary="Get runs of a work queue that are due",
+    ),
+    Operation(
+        "POST", "/deployments/get_scheduled_flow_runs", of_deployments, DeploymentsPoll,
+        list[FlowRun], summary="Get runs of deployments that are due",
+    ),
+    Operation(
+        "POST", "/deployments/{id}/schedule", schedule, ScheduleNow, optional_body=True,
+        summary="Make the runs of a deployment's schedules",
+    ),
+)  # fmt: skip

@@ -1,0 +1,131 @@
+"""Which runs a poll is handed: read from the heads of indexes, never from all that waits.
+
+A poll of a pool is two statements: the queues with the first runs of each, as row numbers, and the
+runs that were chosen. Nothing is reserved: a run that two workers were handed is PENDING for the
+one that proposes it first.
+
+Source: `prefect.server.models.{workers,work_queues}`, and the SQL of
+`prefect.server.database.query_components` on scheduled runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from lictor.schema.backends.tx import ReadTx
+from lictor.schema.filters.clauses import is_in
+from lictor.schema.tables import flow_runs
+from lictor.schema.tables.work_queues import RESERVED
+from lictor.schema.times import EARLIEST, Timestamp
+from lictor.schema.wire.flow_runs import FlowRun
+
+LATEST: Timestamp = "9999-12-31T23:59:59.999999Z"
+
+
+class Window(NamedTuple):
+    """Runs that are due from `after` to `before`, both included, and how many at most."""
+
+    limit: int
+    before: Timestamp = LATEST
+    after: Timestamp = EARLIEST
+
+
+class Queue(NamedTuple):
+    """A queue as a poll finds it; `taken`: runs that take its slots, `first`: rows of runs."""
+
+    id: str
+    name: str
+    is_paused: int
+    limit: int | None
+    status: str
+    last_polled: Timestamp | None
+    taken: int
+    first: str
+
+    def free(self) -> list[int]:
+        """The rows of the runs that find a slot, in order."""
+        rows: list[int] = msgspec.json.decode(self.first)
+        return rows if self.limit is None else rows[: max(0, self.limit - self.taken)]
+
+
+_QUEUES = (
+    "SELECT wq.id, wq.name, wq.is_paused, wq.concurrency_limit, wq.status, wq.last_polled,"
+    " (SELECT count(*) FROM flow_run t WHERE t.work_queue_id = wq.id"
+    " AND t.state_type IN {reserved}),"
+    " CASE WHEN wq.is_paused THEN '[]' ELSE (SELECT json_group_array(seq) FROM"
+    " (SELECT r.seq FROM flow_run r WHERE r.work_queue_id = wq.id AND r.state_type = 'SCHEDULED'"
+    " AND r.next_scheduled_start_time BETWEEN ? AND ?{policy}"
+    " ORDER BY r.next_scheduled_start_time, r.seq LIMIT ?)) END FROM work_queue wq"
+)
+_NOT_IN_PROCESS = " AND json_extract(r.empirical_policy, '$.retry_type') IS NOT 'in_process'"
+
+
+def queues_of_pool(tx: ReadTx, work_pool_id: str, window: Window) -> list[Queue]:
+    """Every queue of a pool, by priority, with the first of its runs."""
+    select = _QUEUES.format(reserved=RESERVED["in_pool"], policy=_NOT_IN_PROCESS)
+    rows = tx.all(
+        f"{select} WHERE wq.work_pool_id = ? ORDER BY wq.priority, wq.seq",
+        (window.after, window.before, window.limit, work_pool_id),
+    )
+    return [Queue(*row) for row in rows]
+
+
+def queue(tx: ReadTx, id_: str, window: Window) -> Queue | None:
+    """One queue, asked for without its pool, with the first of its runs."""
+    select = _QUEUES.format(reserved=RESERVED["alone"], policy="")
+    row = tx.one(
+        f"{select} WHERE wq.id = ?", (window.after, window.before, window.limit, id_)
+    )
+    return None if row is None else Queue(*row)
+
+
+def choose(
+    queues: Sequence[Queue], free_slots: int | None, limit: int
+) -> list[int]:
+    """The rows of the runs to hand out: strictly by the order of the queues.
+
+    `free_slots`: those of the pool; None: as many as anybody wants.
+    """
+    most = limit if free_slots is None else min(limit, max(0, free_slots))
+    return [row for each in queues for row in each.free()][:most]
+
+
+def read_rows(tx: ReadTx, rows: Sequence[int], now: datetime) -> list[FlowRun]:
+    """The runs of these rows, in this order."""
+    if not rows:
+        return []
+    found = tx.all(
+        f"SELECT {flow_runs.COLUMNS} FROM json_each(?) chosen CROSS JOIN {flow_runs.FROM}"
+        " WHERE fr.seq = chosen.value ORDER BY chosen.key",
+        (msgspec.json.encode(list(rows)).decode(),),
+    )
+    return [flow_runs.to_wire(row, now) for row in found]
+
+
+def of_deployments(
+    tx: ReadTx, deployment_ids: Sequence[str], window: Window, now: datetime
+) -> list[FlowRun]:
+    """The runs of these deployments that are due, in the order of their times."""
+    among = is_in("fr.deployment_id", deployment_ids)
+    rows = tx.all(
+        f"SELECT {flow_runs.COLUMNS} FROM {flow_runs.FROM} WHERE {among.sql}"
+        " AND fr.state_type = 'SCHEDULED' AND fr.next_scheduled_start_time <= ?"
+        " ORDER BY fr.next_scheduled_start_time, fr.seq LIMIT ?",
+        (*among.args, window.before, window.limit),
+    )
+    return [flow_runs.to_wire(row, now) for row in rows]
+
+
+def stale_deployments(tx: ReadTx, ids: Sequence[str], since: Timestamp) -> list[str]:
+    """Those of these deployments whose last poll is to be noted afresh."""
+    among = is_in("id", ids)
+    rows = tx.all(
+        f"SELECT id FROM deployment WHERE {among.sql}"
+        " AND (status <> 'READY' OR last_polled IS NULL OR last_polled < ?)",
+        (*among.args, since),
+    )
+    return [id_ for (id_,) in rows]
