@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from msgspec import UNSET, Raw, structs
 
 from lictor.schema.backends.tx import ReadTx, Tx, Value
@@ -26,6 +27,12 @@ RESERVED = "prefect"
 DEFAULT_QUEUE = "default"
 AGENT_POOL = "default-agent-pool"
 """Where queues are made that are asked for without a pool."""
+
+
+class PoolChanged(msgspec.Struct, frozen=True):
+    """Published when a pool has changed in a way that its workers act upon, or has gone."""
+
+    work_pool_id: str
 
 
 def is_reserved(name: str) -> bool:
@@ -89,6 +96,8 @@ def not_found(name: str) -> NotFound:
 _EVENT_FIELDS = ("description", "base_job_template", "concurrency_limit", "storage_configuration")
 _FREE_FIELDS = {"is_paused", "concurrency_limit"}
 """What may be changed of a reserved pool."""
+_WORKERS_FIELDS = {"is_paused", "base_job_template", "concurrency_limit", "storage_configuration"}
+"""What workers act upon."""
 
 
 def update(tx: Tx, name: str, body: WorkPoolUpdate, mint: Mint) -> WorkPool:
@@ -112,6 +121,8 @@ def update(tx: Tx, name: str, body: WorkPoolUpdate, mint: Mint) -> WorkPool:
     changed = {field: _stored(value) for field, value in given.items()}
     table.update(tx, pool.id, {**changed, "updated": mint.now()})
     _publish_changes(tx, pool, [field for field in _EVENT_FIELDS if field in given], mint)
+    if given.keys() & _WORKERS_FIELDS:
+        tx.publish(PoolChanged(pool.id))
     settle_status(tx, pool.id, mint)
     return pool
 
@@ -170,6 +181,7 @@ def delete(tx: Tx, name: str, mint: Mint) -> None:
         work_events.queue_changed(tx, queue, "deleted", mint)
     work_events.pool_changed(tx, pool, "deleted", mint)
     table.delete(tx, pool.id)
+    tx.publish(PoolChanged(pool.id))
 
 
 def create_queue(tx: Tx, work_pool_name: str, body: WorkQueueCreate, mint: Mint) -> WorkQueue:

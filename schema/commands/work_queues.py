@@ -106,9 +106,7 @@ def find_or_create(tx: Tx, work_pool_name: str, name: str | None, mint: Mint) ->
 _EVENT_FIELDS = ("name", "description", "concurrency_limit", "priority")
 
 
-def update(
-    tx: Tx, queue: WorkQueue, body: WorkQueueUpdate, mint: Mint, settings: Settings
-) -> None:
+def update(tx: Tx, queue: WorkQueue, body: WorkQueueUpdate, mint: Mint, settings: Settings) -> None:
     """Write the fields that are in the body to a queue that this transaction has read.
 
     Raises:

@@ -173,6 +173,22 @@ def count_slot_holders(tx: ReadTx, id_: str, counting: Counting) -> int:
     return number
 
 
+def names_in_pool(tx: ReadTx, work_pool_id: str) -> list[tuple[str, str]]:
+    """Id and name of each queue of a pool, by priority."""
+    return tx.all(
+        "SELECT id, name FROM work_queue WHERE work_pool_id = ? ORDER BY priority, seq",
+        (work_pool_id,),
+    )
+
+
+def id_in_pool(tx: ReadTx, work_pool_id: str, name: str) -> str | None:
+    """The id of the queue of a pool whose name is `name`."""
+    row = tx.one(
+        "SELECT id FROM work_queue WHERE work_pool_id = ? AND name = ?", (work_pool_id, name)
+    )
+    return None if row is None else row[0]
+
+
 def slot_holders(
     tx: ReadTx, id_: str, counting: Counting, limit: int, offset: int, now: datetime
 ) -> list[SlotHolder]:

@@ -112,9 +112,7 @@ async def read_slots(call: Call[WorkPoolSlotsQuery]) -> WorkPoolSlots:
         total = queue_table.count_in_pool(tx, pool.id)
         pages = -(-total // limit) if limit else 0
         active = table.active_slots(tx, pool.id)
-        return WorkPoolSlots(
-            active, pool.concurrency_limit, queues, total, limit, pages, page
-        )
+        return WorkPoolSlots(active, pool.concurrency_limit, queues, total, limit, pages, page)
 
     return await services.readers.read(query)
 

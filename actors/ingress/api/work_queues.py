@@ -74,9 +74,7 @@ async def update(call: Call[WorkQueueUpdate]) -> None:
 async def delete(call: Call[None]) -> None:
     """Delete a queue that is not its pool's default."""
     services, id_ = call.services, call.params[0]
-    await services.journal.write(
-        lambda tx: work_queues.delete(tx, _found(tx, id_), services.mint)
-    )
+    await services.journal.write(lambda tx: work_queues.delete(tx, _found(tx, id_), services.mint))
 
 
 async def read_health(call: Call[None]) -> WorkQueueHealth:

@@ -11,9 +11,7 @@ from lictor.schema.wire.deployments import DeploymentCreate
 
 def deploy(work: Work, name: str = "a") -> str:
     body = {"name": name, "flow_id": work.flow_id, "work_pool_name": "pool"}
-    made, _ = deployments.create(
-        work.tx, as_sent(body, DeploymentCreate), work.mint, work.settings
-    )
+    made, _ = deployments.create(work.tx, as_sent(body, DeploymentCreate), work.mint, work.settings)
     work.events()
     return made.id
 

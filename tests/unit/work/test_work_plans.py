@@ -35,9 +35,7 @@ def test_the_slots_of_a_pool_are_counted_in_an_index_alone(work: Work) -> None:
 
 
 def test_a_run_finds_its_queue_and_pool_by_their_keys(work: Work) -> None:
-    steps = plan(
-        work, f"SELECT {flow_runs.COLUMNS} FROM {flow_runs.FROM} WHERE fr.id = 'x'"
-    )
+    steps = plan(work, f"SELECT {flow_runs.COLUMNS} FROM {flow_runs.FROM} WHERE fr.id = 'x'")
     assert all(step.startswith("SEARCH") for step in steps)
 
 
