@@ -284,21 +284,28 @@ class Intruder(Client):
 
 
 class Shipper(Client):
-    """Sends batches of three log lines."""
+    """Sends batches of three log lines, at times several at once."""
 
     async def work(self) -> None:
-        for number in range(self.chance.randint(3, 12)):
+        for number in range(self.chance.randint(3, 8)):
             await self.think()
-            batch = f"{self.name} {number}"
-            runs = self.world.runs
-            lines = [
-                {
-                    "name": batch, "level": 20, "message": f"{batch} line {line}",
-                    "timestamp": self.world.now(),
-                    "flow_run_id": self.chance.choice(runs) if runs else None,
-                }
-                for line in range(3)
-            ]  # fmt: skip
+            async with trio.open_nursery() as nursery:
+                for part in range(self.chance.choice([1, 1, 3])):
+                    nursery.start_soon(self.ship, f"{self.name} {number}.{part}")
+
+    async def ship(self, batch: str) -> None:
+        runs = self.world.runs
+        lines = [
+            {
+                "name": batch, "level": 20, "message": f"{batch} line {line}",
+                "timestamp": self.world.now(),
+                "flow_run_id": self.chance.choice(runs) if runs else None,
+            }
+            for line in range(3)
+        ]  # fmt: skip
+        try:
             status, answer = await self.ask("POST", "/logs/", lines)
-            assert status in (200, 201), (status, answer)
-            self.world.oracles.acknowledge("line", [line["message"] for line in lines])
+        except Dead:
+            return
+        assert status in (200, 201), (status, answer)
+        self.world.oracles.acknowledge("line", [line["message"] for line in lines])

@@ -65,18 +65,21 @@ class FaultyDisk(Disk):
 class SimulatedExecutor:
     """Runs inline; the time that a slow disk takes is virtual. Raises `PowerLost` at the end.
 
-    `after` is called when a function has run on a living disk, before anybody learns of it.
+    `after` is called when a function has run on a living disk, before anybody learns of it; then
+    everybody else may take `steps` steps before its caller goes on, as beside a thread.
     """
 
     def __init__(
         self,
         disk: FaultyDisk,
         delay_s: Callable[[], float],
+        steps: Callable[[], int],
         after: Callable[[], None],
         on_power_lost: Callable[[], None],
     ) -> None:
         self._disk = disk
         self._delay_s = delay_s
+        self._steps = steps
         self._after = after
         self._on_power_lost = on_power_lost
 
@@ -93,6 +96,8 @@ class SimulatedExecutor:
                 self._expect_power()
                 self._after()
                 self._expect_power()
+                for _ in range(self._steps()):
+                    await trio.lowlevel.checkpoint()
                 await trio.sleep(self._delay_s())
                 self._expect_power()
 

@@ -197,6 +197,9 @@ AT_REST = {
     "SELECT hex(id) FROM event WHERE seq NOT IN (SELECT seq FROM event_involved)": (
         "events that no resource knows"
     ),
+    "SELECT seq FROM event_involved WHERE is_related = 0 GROUP BY seq HAVING count(*) <> 1": (
+        "events with several primary resources"
+    ),
     "SELECT name, count(*) AS lines FROM log GROUP BY name HAVING lines % 3 <> 0": (
         "half a batch of lines"
     ),
