@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import msgspec
+from command_world import World, as_sent
 
 from lictor.schema.commands import (
     deployment_runs,
@@ -27,8 +28,6 @@ from lictor.schema.wire.deployments import (
 )
 from lictor.schema.wire.flow_runs import FlowRun
 from lictor.schema.wire.work_pools import WorkPoolCreate
-
-from .conftest import World, as_sent
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 HOURLY = {"interval": "PT1H", "anchor_date": "2030-01-01T00:00:00Z"}

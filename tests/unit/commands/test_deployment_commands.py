@@ -5,20 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from lictor.schema.commands import deployments, flows, limits
-from lictor.schema.errors import (
-    BadRequest,
-    Conflict,
-    IntegrityConflict,
-    Invalid,
-    InvalidRequest,
-    NotFound,
-)
-from lictor.schema.wire.concurrency_limits import LimitCreate
-
-from .conftest import World, as_sent
-from .deployment_calls import (
+from command_world import World, as_sent
+from deployment_calls import (
     DAILY,
     HOURLY,
     NOBODY,
@@ -32,6 +20,17 @@ from .deployment_calls import (
     scheduled_run,
     update,
 )
+
+from lictor.schema.commands import deployments, flows, limits
+from lictor.schema.errors import (
+    BadRequest,
+    Conflict,
+    IntegrityConflict,
+    Invalid,
+    InvalidRequest,
+    NotFound,
+)
+from lictor.schema.wire.concurrency_limits import LimitCreate
 
 INTEGER_X = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
 

@@ -7,15 +7,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from command_world import World, as_sent
+from deployment_calls import NOBODY, deploy, pool, start, update
 
 from lictor.schema.commands import deployments, flow_run_changes
 from lictor.schema.errors import BadRequest, Conflict, Invalid, NotFound
 from lictor.schema.tables import flow_runs as table
 from lictor.schema.times import parse
 from lictor.schema.wire.flow_runs import FlowRun, FlowRunUpdate
-
-from .conftest import World, as_sent
-from .deployment_calls import NOBODY, deploy, pool, start, update
 
 INTEGER_N = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 

@@ -5,13 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from lictor.schema.commands import deployment_schedules
-from lictor.schema.errors import Conflict, Invalid, NotFound
-from lictor.schema.tables import deployment_schedules as table
-
-from .conftest import World
-from .deployment_calls import (
+from command_world import World
+from deployment_calls import (
     DAILY,
     HOURLY,
     NOBODY,
@@ -25,6 +20,10 @@ from .deployment_calls import (
     slugs,
     update,
 )
+
+from lictor.schema.commands import deployment_schedules
+from lictor.schema.errors import Conflict, Invalid, NotFound
+from lictor.schema.tables import deployment_schedules as table
 
 
 def with_slugs(world: World, *names: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from command_world import World, as_sent
 
 from lictor.schema.commands import bulk, flow_run_changes, flow_runs
 from lictor.schema.errors import BadRequest, IntegrityConflict, InvalidRequest, Missing, NotFound
@@ -14,8 +15,6 @@ from lictor.schema.tables import flow_runs as table
 from lictor.schema.times import parse
 from lictor.schema.wire.flow_runs import FlowRun, FlowRunUpdate
 from lictor.schema.wire.states import SetState
-
-from .conftest import World, as_sent
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from command_world import World
 
 from lictor.schema.commands import resume
 from lictor.schema.errors import Missing
@@ -14,8 +15,6 @@ from lictor.schema.tables import inputs
 from lictor.schema.times import shift
 from lictor.schema.wire.flow_runs import OrchestrationResult
 from lictor.schema.wire.inputs import InputCreate
-
-from .conftest import World
 
 SCHEMA = '{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}'
 KEYSET = {"schema": "the-schema", "response": "the-response"}

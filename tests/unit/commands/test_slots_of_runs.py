@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 import pytest
+from command_world import World
 
 from lictor.schema.commands import flow_runs, limits, run_slots, slots, task_runs
 from lictor.schema.rules.world import DeploymentLimit
@@ -13,8 +14,6 @@ from lictor.schema.tables import limits as table
 from lictor.schema.tables.leases import Holder
 from lictor.schema.times import epoch_s
 from lictor.schema.wire.concurrency_limits import LimitCreate
-
-from .conftest import World
 
 DEPLOYMENT = str(uuid.UUID(int=7))
 

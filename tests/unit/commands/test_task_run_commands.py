@@ -7,14 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from command_world import World
 
 from lictor.schema.commands import task_runs
 from lictor.schema.errors import IntegrityConflict, InvalidRequest, Missing, NotFound
 from lictor.schema.tables import task_runs as table
 from lictor.schema.times import parse
 from lictor.schema.wire.task_runs import TaskRun, TaskRunUpdate
-
-from .conftest import World
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
