@@ -29,6 +29,7 @@ from lictor.actors.logs import LogWriter
 from lictor.actors.orchestrator import Orchestrator
 from lictor.actors.readers import Readers
 from lictor.actors.task_queue import TaskQueue
+from lictor.actors.worker_channel import WorkerChannels
 from lictor.config.settings import Settings
 from lictor.daemon.housekeeping import housekeeping
 from lictor.daemon.supervisor import Supervisor, supervising
@@ -113,6 +114,7 @@ async def core(
     log_writer = LogWriter(journal, mint, readers.inline(logs.newest_seq))
     leases = LeaseManager(journal, readers, mint, settings)
     task_queue = TaskQueue(journal, readers, mint, settings)
+    worker_channels = WorkerChannels(journal, readers)
     services = Services(
         settings=settings,
         mint=mint,
@@ -123,6 +125,7 @@ async def core(
         logs=log_writer,
         leases=leases,
         task_queue=task_queue,
+        worker_channels=worker_channels,
     )
     async with supervising(settings.drain_s) as supervisor:
         await supervisor.core("journal", journal.run, journal.close)
@@ -131,6 +134,7 @@ async def core(
         await supervisor.core("log writer", log_writer.run, log_writer.close)
         await supervisor.core("lease manager", leases.run, leases.close)
         await supervisor.core("task queue", task_queue.run, task_queue.close)
+        supervisor.rim("worker channels", worker_channels.run)
         for name, keep in housekeeping(journal, readers, mint, settings):
             supervisor.rim(name, keep)
         yield supervisor, services

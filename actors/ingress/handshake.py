@@ -35,9 +35,15 @@ _decode = msgspec.json.Decoder(_Auth).decode
 
 
 async def accept_prefect_socket(
-    socket: Socket, settings: Settings, *, subprotocol_required: bool = False
+    socket: Socket,
+    settings: Settings,
+    *,
+    subprotocol_required: bool = False,
+    refusal: str | None = None,
 ) -> bool:
     """Accept `socket` and authenticate its client; False when it has been turned away.
+
+    `refusal`: the reason of the close frame for every fault; without it, the fault itself.
 
     The client sends nothing of the application's before it has read `auth_success`, so a frame that
     comes together with the auth message ends the socket like any other breach. Without the
@@ -56,7 +62,7 @@ async def accept_prefect_socket(
     await socket.accept(SUBPROTOCOL)
     fault = _fault(await _first_message(socket), expected)
     if fault is not None:
-        await socket.close(POLICY_VIOLATION, fault)
+        await socket.close(POLICY_VIOLATION, refusal or fault)
         return False
     await socket.send(_SUCCESS)
     return True

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lictor.actors.orchestrator import Orchestrator
     from lictor.actors.readers import Readers
     from lictor.actors.task_queue import TaskQueue
+    from lictor.actors.worker_channel import WorkerChannels
     from lictor.config.settings import Settings
     from lictor.schema.mint import Mint
 
@@ -29,6 +30,7 @@ class Services:
         "readers",
         "settings",
         "task_queue",
+        "worker_channels",
     )
 
     def __init__(
@@ -43,6 +45,7 @@ class Services:
         logs: LogWriter,
         leases: LeaseManager,
         task_queue: TaskQueue,
+        worker_channels: WorkerChannels,
     ) -> None:
         self.settings = settings
         self.mint = mint
@@ -53,3 +56,4 @@ class Services:
         self.logs = logs
         self.leases = leases
         self.task_queue = task_queue
+        self.worker_channels = worker_channels

@@ -50,10 +50,21 @@ class Site:
         return await self._pages.answer(request)
 
     def socket(self, path: str) -> SocketHandler | None:
-        """Who serves WebSockets at `path`, if anyone does."""
+        """Who serves WebSockets at `path`, if anyone does.
+
+        The handler of `/work_pools/{}/workers/connect` serves every path that has any one segment
+        in the place of `{}`, and reads it from the path of its socket.
+        """
         if not path.startswith(self._below):
             return None
-        return self._sockets.get(path[len(self._prefix) :])
+        below = path[len(self._prefix) :]
+        handler = self._sockets.get(below)
+        if handler is None:
+            segments = below.split("/")
+            if len(segments) > 2 and segments[2]:
+                segments[2] = "{}"
+                handler = self._sockets.get("/".join(segments))
+        return handler
 
     def compresses_for(self, peer: str | None) -> bool:
         """Whether answers to `peer` are worth compressing."""

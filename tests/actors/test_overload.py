@@ -28,6 +28,7 @@ from lictor.actors.logs import LogWriter
 from lictor.actors.orchestrator import Orchestrator
 from lictor.actors.readers import Readers
 from lictor.actors.task_queue import TaskQueue
+from lictor.actors.worker_channel import WorkerChannels
 from lictor.config.settings import Settings
 from lictor.schema.backends import sqlite
 from lictor.schema.mint import Mint
@@ -94,6 +95,7 @@ async def standing(path: Path, **limits: int) -> AsyncIterator[Server]:
         logs=logs,
         leases=LeaseManager(journal, readers, mint, settings),
         task_queue=TaskQueue(journal, readers, mint, settings),
+        worker_channels=WorkerChannels(journal, readers),
     )
     async with trio.open_nursery() as nursery:
         for actor in (journal, hub, logs):

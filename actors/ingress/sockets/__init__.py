@@ -1,4 +1,4 @@
-"""The API's WebSockets, by their paths below its prefix."""
+"""The API's WebSockets, by their paths below its prefix; `{}` stands for any one segment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import partial
 
 from lictor.actors.ingress.services import Services
 from lictor.actors.ingress.socket import SocketHandler
-from lictor.actors.ingress.sockets import events, logs, task_runs
+from lictor.actors.ingress.sockets import events, logs, task_runs, workers
 
 
 def build_sockets(services: Services) -> dict[str, SocketHandler]:
@@ -16,4 +16,5 @@ def build_sockets(services: Services) -> dict[str, SocketHandler]:
         "/events/out": partial(events.stream, services=services),
         "/logs/out": partial(logs.stream, services=services),
         "/task_runs/subscriptions/scheduled": partial(task_runs.deliver, services=services),
+        "/work_pools/{}/workers/connect": partial(workers.connect, services=services),
     }

@@ -83,6 +83,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         logs=cast(Any, None),
         leases=cast(Any, None),
         task_queue=cast(Any, None),
+        worker_channels=cast(Any, None),
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(journal.run)

@@ -92,6 +92,7 @@ class World:
             logs=cast(Any, None),
             leases=cast(Any, None),
             task_queue=cast(Any, None),
+            worker_channels=cast(Any, None),
         )
 
     def new_hub(self, **limits: int) -> EventHub:

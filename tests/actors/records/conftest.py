@@ -87,6 +87,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         logs=log_writer,
         leases=cast(Any, None),
         task_queue=cast(Any, None),
+        worker_channels=cast(Any, None),
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(journal.run)
