@@ -20,7 +20,7 @@ from lictor.actors.ingress.operations import Call, Operation
 from lictor.actors.ingress.services import Services
 from lictor.schema.backends.tx import ReadTx, Tx
 from lictor.schema.commands import deployment_status, scheduled_runs, work_pools, work_queues
-from lictor.schema.errors import NotFound
+from lictor.schema.errors import Missing, NotFound
 from lictor.schema.tables import polls as table
 from lictor.schema.tables import work_pools as pool_table
 from lictor.schema.tables.polls import Queue, Window
@@ -82,14 +82,15 @@ async def of_queue(call: Call[QueuePoll]) -> list[FlowRun]:
     def query(tx: ReadTx) -> _Found:
         queue = table.queue(tx, id_, window)
         if queue is None:
-            raise NotFound("Work queue not found")
+            raise Missing(f"Work queue with id {id_} not found")
         rows = table.choose([queue], None, window.limit)
         return _Found(table.read_rows(tx, rows, now), [queue])
 
     found = await services.readers.read(query)
     if (call.request.header(b"x-prefect-ui") or b"").lower() not in (b"true", b"1"):
         await _note_queues(services, found.polled)
-    return found.runs
+    # Prefect tells of the queue here, and never of its pool.
+    return [structs.replace(run, work_pool_id=None, work_pool_name=None) for run in found.runs]
 
 
 async def of_deployments(call: Call[DeploymentsPoll]) -> list[FlowRun]:

@@ -1,0 +1,84 @@
+"""What polls are handed: in which order, within which limits, from which indexes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import msgspec
+from scheduling_world import SchedulingWorld
+
+from lictor.schema.commands import flow_runs, work_pools, work_queues
+from lictor.schema.tables import polls
+from lictor.schema.tables.polls import Window
+from lictor.schema.times import parse, shift
+from lictor.schema.wire.flow_runs import FlowRunCreate
+from lictor.schema.wire.work_pools import WorkPoolCreate
+from lictor.schema.wire.work_queues import WorkQueueCreate
+
+
+async def pool(world: SchedulingWorld) -> str:
+    body = msgspec.convert({"name": "p", "type": "process"}, WorkPoolCreate)
+    made = await world.journal.write(partial(work_pools.create, body=body, mint=world.mint))
+    return made.id
+
+
+async def queue(world: SchedulingWorld, pool_id: str, name: str, **fields: Any) -> None:
+    body = msgspec.convert({"name": name, **fields}, WorkQueueCreate)
+    await world.journal.write(
+        lambda tx: work_queues.create(tx, pool_id, "p", body, world.mint)
+    )
+
+
+async def run(world: SchedulingWorld, name: str, queue_name: str, due_s: float, type_: str) -> None:
+    details = {"scheduled_time": shift(world.mint.now(), due_s)} if type_ == "SCHEDULED" else {}
+    body = {
+        "flow_id": world.flow_id, "name": name, "work_pool_name": "p",
+        "work_queue_name": queue_name, "state": {"type": type_, "state_details": details},
+    }  # fmt: skip
+    job = partial(
+        flow_runs.create,
+        body=msgspec.convert(body, FlowRunCreate),
+        created_by=None,
+        mint=world.mint,
+        settings=world.settings,
+    )
+    await world.journal.write(job)
+
+
+def handed(
+    world: SchedulingWorld, pool_id: str, window: Window, free: int | None = None
+) -> list[str]:
+    queues = world.readers.inline(lambda tx: polls.queues_of_pool(tx, pool_id, window))
+    rows = polls.choose(queues, free, window.limit)
+    now = parse(world.mint.now())
+    return [each.name for each in world.readers.inline(lambda tx: polls.read_rows(tx, rows, now))]
+
+
+async def test_queues_come_by_priority_runs_by_time_and_limits_hold(world: SchedulingWorld) -> None:
+    pool_id = await pool(world)
+    await queue(world, pool_id, "high", priority=1, concurrency_limit=2)
+    await queue(world, pool_id, "off", is_paused=True)
+    for name, queue_name, due_s in (
+        ("low-late", "default", -100), ("high-1", "high", -20), ("high-0", "high", -30),
+        ("high-2", "high", -10), ("high-later", "high", 500), ("never", "off", -50),
+    ):  # fmt: skip
+        await run(world, name, queue_name, due_s, "SCHEDULED")
+    window = Window(10, before=world.mint.now())
+    assert handed(world, pool_id, window) == ["high-0", "high-1", "low-late"]
+    assert handed(world, pool_id, window._replace(limit=1)) == ["high-0"]
+    assert handed(world, pool_id, window, free=2) == ["high-0", "high-1"]
+    await run(world, "busy", "high", 0, "RUNNING")
+    assert handed(world, pool_id, window) == ["high-0", "low-late"]
+    assert handed(world, pool_id, window, free=-1) == []
+
+
+async def test_a_poll_reads_the_head_of_an_index(world: SchedulingWorld) -> None:
+    select = polls._QUEUES.format(reserved="('RUNNING')", policy="")
+    plan = world.rows(
+        f"EXPLAIN QUERY PLAN {select} WHERE wq.work_pool_id = ? ORDER BY wq.priority, wq.seq",
+        "", "", 1, "p",
+    )  # fmt: skip
+    steps = [row[3] for row in plan]
+    assert not [step for step in steps if "TEMP B-TREE" in step or step == "SCAN r"]
+    assert any("SEARCH r USING" in step and "flow_run_by_work_queue" in step for step in steps)
