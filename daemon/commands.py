@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -33,6 +34,17 @@ Examples:
   lictor why 0190b0a2-7a4c-7cc0-8d1d-8f6f2a1e7f10
   lictor why --url http://server:4200/api 0190b0a2-7a4c-7cc0-8d1d-8f6f2a1e7f10
   lictor why --json 0190b0a2-7a4c-7cc0-8d1d-8f6f2a1e7f10 | jq .until
+"""
+_PREVIEW_EXAMPLES = """\b
+Examples:
+  lictor schedule preview "0 9 * * MON-FRI" --timezone Europe/Berlin
+  lictor schedule preview PT36H --count 5
+  lictor schedule preview "FREQ=MONTHLY;BYDAY=-1FR" --timezone America/New_York
+"""
+_AGENDA_EXAMPLES = """\b
+Examples:
+  lictor agenda
+  lictor agenda --hours 2 --url http://server:4200/api
 """
 Command = Callable[..., Any]
 
@@ -122,6 +134,44 @@ def why(run_id: UUID, url: str | None, as_json: bool) -> None:
         _complain([str(refusal)])
         sys.exit(Exit.NO_ANSWER)
     click.echo(json.dumps(answer, indent=2) if as_json else answer["sentence"])
+
+
+@cli.group()
+def schedule() -> None:
+    """Look at schedules."""
+
+
+@schedule.command(epilog=_PREVIEW_EXAMPLES)
+@click.argument("expression")
+@click.option("--timezone", metavar="ZONE", help="IANA name of the zone (UTC).")
+@click.option("--count", type=click.IntRange(1, 1000), default=10, help="How many dates (10).")
+def preview(expression: str, timezone: str | None, count: int) -> None:
+    """Print the next dates of a cron expression, ISO 8601 duration or recurrence rule."""
+    from lictor.daemon.schedule import NoSchedule
+    from lictor.daemon.schedule import preview as lines
+
+    try:
+        for line in lines(expression, timezone, count, datetime.now(UTC)):
+            click.echo(line)
+    except NoSchedule as refusal:
+        _complain([str(refusal)])
+        sys.exit(Exit.CONFIGURATION)
+
+
+@cli.command(epilog=_AGENDA_EXAMPLES)
+@click.option("--hours", type=click.FloatRange(0, 8760), default=24.0, help="How far (24).")
+@click.option("--url", metavar="URL", help="The API's address (PREFECT_API_URL).")
+def agenda(hours: float, url: str | None) -> None:
+    """Print the scheduled runs that are due in the next hours; asks the running server."""
+    from lictor.daemon.agenda import due
+    from lictor.daemon.why import NoAnswer
+
+    try:
+        for line in due(datetime.now(UTC), hours, url, os.environ):
+            click.echo(line)
+    except NoAnswer as refusal:
+        _complain([str(refusal)])
+        sys.exit(Exit.NO_ANSWER)
 
 
 @cli.command()
