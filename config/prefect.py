@@ -31,7 +31,6 @@ _NO_PEERS = "this lictor is one process and uses no broker"
 _AT_ONCE = "a schedule that changes is looked at at once, alone"
 DIFFERENT: Mapping[str, str] = {
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _ONE_STORE,
-    "PREFECT_SERVER_WORKER_CHANNEL_CLEANUP_QUEUE_STORAGE": _ONE_STORE,
     "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": _ONE_STORE,
     "PREFECT_SERVER_EVENTS_MESSAGING_BROKER": _NO_PEERS,
     "PREFECT_SERVER_EVENTS_MESSAGING_CACHE": _NO_PEERS,
@@ -64,7 +63,7 @@ ABSENT: Mapping[str, str] = {
     "PREFECT_EVENTS_RETENTION_PERIOD": "this version has no retention: nothing is deleted",
     "PREFECT_SERVER_SERVICES_TRIGGERS_": "this version has no automations",
     "PREFECT_API_SERVICES_TRIGGERS_": "this version has no automations",
-    "PREFECT_SERVER_WORKER_CHANNEL_": "this version has no worker channel",
+    "PREFECT_SERVER_WORKER_CHANNEL_": "this version sends workers no clean-up messages",
     "PREFECT_SERVER_METRICS_ENABLED": "this version has no metrics endpoint",
     "PREFECT_API_ENABLE_METRICS": "this version has no metrics endpoint",
     "PREFECT_SERVER_UI_": "this version serves no web pages",
