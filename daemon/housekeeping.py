@@ -10,8 +10,8 @@ from lictor.actors.journal import Journal
 from lictor.actors.late_runs import late_runs
 from lictor.actors.liveness import Liveness
 from lictor.actors.pause_expiry import pause_expiry
-from lictor.actors.scheduler import Scheduler
 from lictor.actors.readers import Readers
+from lictor.actors.scheduler import Scheduler
 from lictor.actors.unstarted_runs import unstarted_runs
 from lictor.actors.work_statuses import (
     deployment_readiness,

@@ -14,7 +14,8 @@ INSERT INTO schedule_horizon (schedule_id, deployment_id)
     SELECT id, deployment_id FROM deployment_schedule;
 
 -- A change is due at once. The store itself sees to it, so that no writer can forget it and no
--- crash lose it; it concerns all schedules of the deployment, because it has deleted the runs of all.
+-- crash lose it; it concerns all schedules of the deployment, because it has deleted the runs of
+-- all of them.
 CREATE TRIGGER schedule_horizon_begin AFTER INSERT ON deployment_schedule BEGIN
     INSERT INTO schedule_horizon (schedule_id, deployment_id) VALUES (NEW.id, NEW.deployment_id);
 END;

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from lictor.schema.wire.states import State, StateBody
 from msgspec import UNSET, Meta, Raw, UnsetType
+
+from lictor.schema.wire.states import State, StateBody
 
 Labels = dict[str, bool | int | float | str]
 

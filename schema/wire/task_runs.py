@@ -10,9 +10,10 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta, Raw
+
 from lictor.schema.wire.flow_runs import Labels
 from lictor.schema.wire.states import State, StateBody
-from msgspec import Meta, Raw
 
 RetryDelays = Annotated[list[int | float], Meta(max_length=50)]
 

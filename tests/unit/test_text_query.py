@@ -4,6 +4,7 @@ import apsw
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lictor.schema.filters.text_query import Matcher, TextQuery, conditions, parse
 
 

@@ -109,8 +109,7 @@ def test_a_limit_of_zero_stops_every_run(bench):
 def test_an_inactive_limit_is_not_enforced(bench, most):
     bench.world.limit = DeploymentLimit("limit", most, active=False, occupied=0)
     for _ in range(2):
-        transition = bench.flow(deployed(), None, bench.state("PENDING"))
-        assert verdict(transition) == ("ACCEPT", "PENDING")
+        assert verdict(bench.flow(deployed(), None, bench.state("PENDING"))) == ("ACCEPT", "PENDING")
     assert bench.world.leases == {}
 
 
