@@ -109,7 +109,8 @@ def test_a_limit_of_zero_stops_every_run(bench):
 def test_an_inactive_limit_is_not_enforced(bench, most):
     bench.world.limit = DeploymentLimit("limit", most, active=False, occupied=0)
     for _ in range(2):
-        assert verdict(bench.flow(deployed(), None, bench.state("PENDING"))) == ("ACCEPT", "PENDING")
+        decided = bench.flow(deployed(), None, bench.state("PENDING"))
+        assert verdict(decided) == ("ACCEPT", "PENDING")
     assert bench.world.leases == {}
 
 
@@ -126,7 +127,7 @@ def test_a_deployment_without_a_limit_costs_no_lease(bench):
 
 def test_a_run_without_a_deployment_takes_no_slot(one):
     one.flow(flow_run(), None, one.state("PENDING"))
-    assert one.world.leases == {}
+    assert not one.world.leases
 
 
 def test_workers_that_took_their_slots_themselves_are_given_none(one):
@@ -388,8 +389,7 @@ def test_slots_taken_for_a_task_that_must_wait_for_its_time_are_given_back(bench
 
 def test_a_task_without_tags_asks_for_nothing(bench):
     bench.world.tag_slots = NoTagSlots((), None)
-    running = bench.task(task_run(), bench.state("PENDING"), bench.state("RUNNING"))
-    assert running.status == "ACCEPT"
+    assert bench.task(task_run(), None, bench.state("RUNNING")).status == "ACCEPT"
 
 
 def test_background_tasks_take_no_slots(bench):
