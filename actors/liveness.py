@@ -155,5 +155,6 @@ class Liveness:
 def _beating(tx: ReadTx, after: str) -> list[tuple[str, Beats | None]]:
     """The next RUNNING runs behind the id `after`, each with its last heartbeats, if any."""
     return [
-        (id_, table.last_beats(tx, id_, since)) for id_, since in table.running_ids(tx, after, PAGE)
+        (id_, table.last_beats(tx, id_, state_id))
+        for id_, state_id in table.running_ids(tx, after, PAGE)
     ]

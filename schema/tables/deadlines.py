@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from lictor.schema.backends.tx import ReadTx
-from lictor.schema.events.codec import pack_moment
+from lictor.schema.events.codec import pack_id
 from lictor.schema.times import EARLIEST, Timestamp
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
@@ -112,10 +112,10 @@ class Beats(NamedTuple):
     interval_s: float | None
 
 
-def running_ids(tx: ReadTx, after: str, limit: int) -> list[tuple[str, Timestamp]]:
-    """RUNNING flow runs whose id is greater than `after`, by id, and since when they run."""
+def running_ids(tx: ReadTx, after: str, limit: int) -> list[tuple[str, str]]:
+    """RUNNING flow runs whose id is greater than `after`, by id, and the ids of their states."""
     return tx.all(
-        "SELECT id, state_timestamp FROM flow_run"
+        "SELECT id, state_id FROM flow_run"
         " WHERE id > ? AND state_type = 'RUNNING' ORDER BY id LIMIT ?",
         (after, limit),
     )
@@ -128,11 +128,15 @@ _BEATS = (
 )
 
 
-def last_beats(tx: ReadTx, run_id: str, since: Timestamp) -> Beats | None:
-    """The last heartbeats that arrived `since`; None if there is none."""
+def last_beats(tx: ReadTx, run_id: str, state_id: str | None = None) -> Beats | None:
+    """The last heartbeats stored after the state `state_id`, or of all; None if there is none.
+
+    After it in the order of commits: a clock that was set back does not make them earlier.
+    """
     rows = tx.all(
-        f"{_BEATS} AND e.received >= ? ORDER BY i.occurred DESC LIMIT 2",
-        (RUN_PREFIX + run_id, HEARTBEAT, pack_moment(since)),
+        f"{_BEATS} AND i.seq > coalesce((SELECT seq FROM event WHERE id = ?), 0)"
+        " ORDER BY i.occurred DESC LIMIT 2",
+        (RUN_PREFIX + run_id, HEARTBEAT, None if state_id is None else pack_id(state_id)),
     )
     if not rows:
         return None

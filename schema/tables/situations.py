@@ -10,7 +10,7 @@ from lictor.schema.events.codec import unpack_moment
 from lictor.schema.rules.explanations import Parent, Situation
 from lictor.schema.tables import deadlines
 from lictor.schema.tables.runs import decode_flow_run_policy
-from lictor.schema.times import EARLIEST, Timestamp
+from lictor.schema.times import Timestamp
 from lictor.schema.wire.states import SparseStateDetails
 
 _decode_details = msgspec.json.Decoder(SparseStateDetails).decode
@@ -49,7 +49,7 @@ def read(tx: ReadTx, id_: str, now: Timestamp, settings: Settings) -> Situation 
 
 
 def _last_heartbeat(tx: ReadTx, id_: str) -> Timestamp | None:
-    beats = deadlines.last_beats(tx, id_, EARLIEST)
+    beats = deadlines.last_beats(tx, id_)
     if beats is None:
         return None
     row = tx.one("SELECT received FROM event WHERE seq = ?", (beats.seq,))

@@ -66,7 +66,7 @@ def test_what_hangs_on_a_run_is_found_by_its_id(tx: Explaining) -> None:
 
 
 def test_the_heartbeats_of_a_run_are_found_by_its_resource(tx: Explaining) -> None:
-    deadlines.last_beats(tx, "x", "2030-01-01T00:00:00.000000Z")
+    deadlines.last_beats(tx, "x", "01900000-0000-7000-8000-000000000001")
     assert any("SEARCH i USING PRIMARY KEY (resource=?" in step for step in tx.steps), tx.steps
     assert not any("TEMP B-TREE" in step for step in tx.steps), tx.steps
     deadlines.has_beaten_after(tx, "x", 5)

@@ -132,6 +132,17 @@ async def test_heartbeats_before_the_latest_start_do_not_count_after_a_restart(
     assert world.state(run_id) == "Running"
 
 
+async def test_heartbeats_after_the_clock_was_set_back_count_after_a_restart(
+    world: World, autojump_clock: MockClock
+) -> None:
+    run_id = await world.run("RUNNING")
+    world.offset_s = -3600
+    await beats(world, run_id, 3)
+    async with keeping(liveness(world).run):
+        await trio.sleep(TIMEOUT_S + 1)
+    assert world.state(run_id) == "Crashed"
+
+
 async def test_a_wall_clock_that_jumps_crashes_nobody(
     world: World, autojump_clock: MockClock
 ) -> None:
