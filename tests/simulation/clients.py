@@ -31,7 +31,8 @@ class Client:
     """One client: `work` is what it does, in its own time.
 
     `gone` counts the requests of which it does not know whether they were carried out. `is_sure`:
-    the last one was answered each time it was sent, and only 503 until the last answer.
+    the last one was answered each time it was sent, only 503 until the last answer, and no sync had
+    failed: a group whose sync fails is in the log all the same, and a crash may bring it back.
     """
 
     copies = True
@@ -72,7 +73,7 @@ class Client:
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """One logical request, until it is answered; its status (not 503) and body."""
         world = self.world
-        self.is_sure = True
+        self.is_sure = not world.has_failed_to_sync
         if self.copies and self.happens(world.plan.repeat):
             self.is_sure = False
             world.nursery.start_soon(self._copy, method, path, body)
@@ -90,6 +91,7 @@ class Client:
                 world.retry_after_s = retry_after_s
                 return status, answer
             assert retry_after_s >= 1
+            self.is_sure = self.is_sure and not world.has_failed_to_sync
             await trio.sleep(retry_after_s * self.chance.uniform(1, 1.3))
 
     async def _send(self, method: str, path: str, body: Any) -> tuple[int, Any, float]:

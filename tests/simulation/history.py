@@ -184,6 +184,7 @@ async def _happen(world: World, fault: Fault, clock: trio.testing.MockClock) -> 
             await trio.sleep(fault.amount)
             world.disk.is_full = False
         case "failing sync":
+            world.has_failed_to_sync = True
             world.disk.fails_sync = True
             await trio.sleep(fault.amount)
             world.disk.fails_sync = False

@@ -98,6 +98,7 @@ class World:
         self.commits = 0
         self.crashes = 0
         self.is_calm = False
+        self.has_failed_to_sync = False
         self.is_over = False
         self.ended_at_s = 0.0
         self.crash_after_commits: int | None = None
