@@ -106,7 +106,7 @@ def _keys(tx: Tx, table: str, column: str, values: set[str]) -> dict[str, int]:
             (_encode(list(values)).decode(),),
         )
     )
-    for value in values - found.keys():
+    for value in sorted(values - found.keys()):
         row = tx.one(f"INSERT INTO {table} ({column}) VALUES (?) RETURNING key", (value,))
         assert row is not None
         found[value] = row[0]
