@@ -31,8 +31,8 @@ from lictor.schema.mint import Mint
 from lictor.schema.tables.deadlines import HEARTBEAT, RUN_PREFIX, Kind, Place, RunsInserted
 from lictor.schema.times import Timestamp, seconds_between, shift
 
-BATCH = 25
-"""Runs in one job of the journal: some milliseconds of its thread."""
+BATCH = 10
+"""Runs in one job of the journal: few milliseconds of its thread, for which others wait."""
 GATHER_S = 0.1
 """Transitions that follow each other this closely cost one look at the index."""
 RECHECK_S = 30.0

@@ -359,7 +359,7 @@ def as_unavailable(error: apsw.Error) -> Unavailable | None:
     if isinstance(error, (apsw.ReadOnlyError, apsw.PermissionsError)):
         return Unavailable("The database is read-only; nothing was stored.", 5)
     if isinstance(error, (apsw.IOError, apsw.CantOpenError)):
-        return Unavailable(f"The disk failed ({error}); nothing was stored.", 5)
+        return Unavailable(f"The disk failed ({error}); take it as not stored, try again.", 5)
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
         return Unavailable(f"The database is damaged ({error}); restore a backup.", 60)
     if isinstance(error, apsw.BusyError):
