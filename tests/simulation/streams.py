@@ -157,8 +157,8 @@ class Follower(Client):
         self.world.note(self.name, "follows from", stream.since)
         is_open = await self._receive(socket, stream)
         self.world.note(self.name, "was sent", len(stream.received))
-        await self.world.up()
-        assert self.world.server is not None
+        while self.world.server is None:  # it may have gone again before this task had its turn
+            await self.world.up()
         stored = self.stored(self.world.server.connection)
         stream.check(stored, to_the_end=is_open and self.is_done)
 
