@@ -160,9 +160,8 @@ class Worker(Client):
         delivered[self.name] = (task_run_id, socket)
 
     async def execute(self, task_run_id: str) -> None:
-        gone_before = self.gone
         pending = await self.propose(task_run_id, "PENDING")
-        is_mine = pending["status"] == "ACCEPT" or self.gone > gone_before
+        is_mine = pending["status"] == "ACCEPT" or not self.is_sure
         if not is_mine:
             self.world.note(self.name, "leaves", task_run_id, pending["status"])
             return
