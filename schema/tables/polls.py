@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -61,6 +62,7 @@ _QUEUES = (
     " AND r.next_scheduled_start_time BETWEEN ? AND ?{policy}"
     " ORDER BY r.next_scheduled_start_time, r.seq LIMIT ?)) END FROM work_queue wq"
 )
+_decode_heads = msgspec.json.Decoder(list[tuple[Timestamp, int]]).decode
 _NOT_IN_PROCESS = " AND json_extract(r.empirical_policy, '$.retry_type') IS NOT 'in_process'"
 
 
@@ -98,26 +100,33 @@ def read_rows(tx: ReadTx, rows: Sequence[int], now: datetime) -> list[FlowRun]:
     """The runs of these rows, in this order."""
     if not rows:
         return []
+    # They come in this order already. SQLite does not promise it, and would sort whole rows for it.
     found = tx.all(
-        f"SELECT {flow_runs.COLUMNS} FROM json_each(?) chosen CROSS JOIN {flow_runs.FROM}"
-        " WHERE fr.seq = chosen.value ORDER BY chosen.key",
+        f"SELECT chosen.key, {flow_runs.COLUMNS} FROM json_each(?) chosen"
+        f" CROSS JOIN {flow_runs.FROM} WHERE fr.seq = chosen.value",
         (msgspec.json.encode(list(rows)).decode(),),
     )
-    return [flow_runs.to_wire(row, now) for row in found]
+    found.sort(key=itemgetter(0))
+    return [flow_runs.to_wire(row[1:], now) for row in found]
+
+
+_HEADS = (
+    "SELECT (SELECT json_group_array(json_array(head.due, head.seq)) FROM"
+    " (SELECT r.next_scheduled_start_time AS due, r.seq FROM flow_run r"
+    " WHERE r.deployment_id = d.value AND r.state_type = 'SCHEDULED'"
+    " AND r.next_scheduled_start_time <= ?"
+    " ORDER BY r.next_scheduled_start_time, r.seq LIMIT ?) head) FROM json_each(?) d"
+)
 
 
 def of_deployments(
     tx: ReadTx, deployment_ids: Sequence[str], window: Window, now: datetime
 ) -> list[FlowRun]:
     """The runs of these deployments that are due, in the order of their times."""
-    among = is_in("fr.deployment_id", deployment_ids)
-    rows = tx.all(
-        f"SELECT {flow_runs.COLUMNS} FROM {flow_runs.FROM} WHERE {among.sql}"
-        " AND fr.state_type = 'SCHEDULED' AND fr.next_scheduled_start_time <= ?"
-        " ORDER BY fr.next_scheduled_start_time, fr.seq LIMIT ?",
-        (*among.args, window.before, window.limit),
-    )
-    return [flow_runs.to_wire(row, now) for row in rows]
+    wanted = msgspec.json.encode(list(dict.fromkeys(deployment_ids))).decode()
+    found = tx.all(_HEADS, (window.before, window.limit, wanted))
+    heads = sorted([head for (each,) in found for head in _decode_heads(each)])
+    return read_rows(tx, [row for _, row in heads[: window.limit]], now)
 
 
 def stale_deployments(tx: ReadTx, ids: Sequence[str], since: Timestamp) -> list[str]:

@@ -44,7 +44,10 @@ class FlowRunPolicy(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class FlowRun(msgspec.Struct):
-    """A flow run as every answer carries it. JSON columns go out as they are stored."""
+    """A flow run as every answer carries it. JSON columns go out as they are stored.
+
+    A worker is told of the pool beside the run: there what the run says of it is unset.
+    """
 
     id: str
     created: str
@@ -79,8 +82,8 @@ class FlowRun(msgspec.Struct):
     infrastructure_pid: str | None
     job_variables: Raw
     created_by: Raw | None
-    work_pool_id: str | None
-    work_pool_name: str | None
+    work_pool_id: str | UnsetType | None
+    work_pool_name: str | UnsetType | None
     state: State | None
 
 

@@ -7,10 +7,11 @@ Source: `prefect.server.api.{workers,deployments,work_queues}`,
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
+
+from lictor.schema.wire.flow_runs import FlowRun
 
 
 class PoolPoll(msgspec.Struct, kw_only=True):
@@ -48,8 +49,8 @@ class ScheduleNow(msgspec.Struct, kw_only=True):
 
 
 class WorkerFlowRun(msgspec.Struct):
-    """A run for a worker. `flow_run` is a flow run without the names of its pool."""
+    """A run for a worker. In `flow_run` what it says of its pool is unset."""
 
     work_pool_id: str
     work_queue_id: str
-    flow_run: dict[str, Any]
+    flow_run: FlowRun

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from msgspec import structs
+from msgspec import UNSET, UnsetType
 
 from lictor.actors.ingress.api.paging import limit_of
 from lictor.actors.ingress.operations import Call, Operation
@@ -67,10 +67,8 @@ async def of_pool(call: Call[PoolPoll]) -> list[WorkerFlowRun]:
 
     found = await services.readers.read(query)
     await _note_queues(services, found.polled)
-    return [
-        WorkerFlowRun(pool_ids[0], run.work_queue_id or "", _without_pool(run))
-        for run in found.runs
-    ]
+    _tell_of_pool(found.runs, UNSET)
+    return [WorkerFlowRun(pool_ids[0], run.work_queue_id or "", run) for run in found.runs]
 
 
 async def of_queue(call: Call[QueuePoll]) -> list[FlowRun]:
@@ -90,7 +88,8 @@ async def of_queue(call: Call[QueuePoll]) -> list[FlowRun]:
     if (call.request.header(b"x-prefect-ui") or b"").lower() not in (b"true", b"1"):
         await _note_queues(services, found.polled)
     # Prefect tells of the queue here, and never of its pool.
-    return [structs.replace(run, work_pool_id=None, work_pool_name=None) for run in found.runs]
+    _tell_of_pool(found.runs, None)
+    return found.runs
 
 
 async def of_deployments(call: Call[DeploymentsPoll]) -> list[FlowRun]:
@@ -168,10 +167,9 @@ def _aware(moment: datetime) -> datetime:
     return parse(text(moment))
 
 
-def _without_pool(run: FlowRun) -> dict[str, object]:
-    fields = structs.asdict(run)
-    del fields["work_pool_id"], fields["work_pool_name"]
-    return fields
+def _tell_of_pool(runs: Sequence[FlowRun], told: UnsetType | None) -> None:
+    for run in runs:
+        run.work_pool_id = run.work_pool_name = told
 
 
 OPERATIONS: tuple[Operation, ...] = (
