@@ -74,6 +74,25 @@ class SqliteTx:
     def many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
         self.connection.executemany(sql, rows)
 
+    def attempt(self, job: Callable[[], T]) -> T:
+        kept = len(self.published)
+        self.run("SAVEPOINT attempt")
+        try:
+            value = job()
+        except Exception:
+            # When the transaction itself is lost, there is nothing left to undo.
+            if not self.is_lost():
+                del self.published[kept:]
+                self.run("ROLLBACK TO attempt")
+                self.run("RELEASE attempt")
+            raise
+        self.run("RELEASE attempt")
+        return value
+
+    def is_lost(self) -> bool:
+        """Whether SQLite has undone the transaction by itself."""
+        return self.connection.getautocommit()
+
     def publish(self, item: object) -> None:
         self.published.append(item)
 
@@ -142,6 +161,9 @@ class GroupTx(SqliteTx):
         except apsw.Error as error:
             self._note(error)
             raise
+
+    def is_lost(self) -> bool:
+        return self.failure is not None
 
     def _note(self, error: apsw.Error) -> None:
         """A statement failed: is the transaction gone with it, or the disk not to be trusted?"""

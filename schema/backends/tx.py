@@ -7,9 +7,10 @@ JSON is text, moments are canonical text (`schema/times.py`), booleans are 0 and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
 
+T = TypeVar("T")
 Value = str | int | float | bytes | None
 Row = tuple[Value, ...]
 """One row. Callers know their columns and narrow with `cast` at the place that names them."""
@@ -36,6 +37,10 @@ class Tx(ReadTx, Protocol):
 
     def many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
         """Execute one statement for each row of arguments."""
+        ...
+
+    def attempt(self, job: Callable[[], T]) -> T:
+        """What `job` gives; when it raises, what it did in this transaction is undone, alone."""
         ...
 
     def publish(self, item: object) -> None:

@@ -6,13 +6,15 @@ bulk_create_flow_runs_from_deployment}`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from lictor.config.settings import Settings
-from lictor.schema.backends.tx import ReadTx, Tx
+from lictor.schema.backends.tx import Tx
 from lictor.schema.commands import deployment_queues, flow_runs, work_queues
 from lictor.schema.errors import BadRequest, NotFound, Refused
 from lictor.schema.mint import Mint
@@ -40,11 +42,6 @@ class _Template(NamedTuple):
     work_queue_name: str | None
 
 
-def exists(tx: ReadTx, id_: str) -> bool:
-    """Whether there is a deployment called `id_`."""
-    return tx.one("SELECT 1 FROM deployment WHERE id = ?", (id_,)) is not None
-
-
 def create(
     tx: Tx,
     id_: str,
@@ -63,70 +60,133 @@ def create(
         Invalid: the schema is circular, or the job variables do not fit the pool.
         InvalidRequest: the parameters are larger than the limit.
     """
-    row = tx.one(f"SELECT {', '.join(_Template._fields)} FROM deployment WHERE id = ?", (id_,))
-    if row is None:
-        raise NotFound("Deployment not found")
-    template = _Template(*row)
-    given = {**msgspec.json.decode(template.parameters), **body.parameters}
-    parameters = rules.hydrated(given, variables, "flow run")
-    enforce = body.enforce_parameter_schema
-    if template.enforce_parameter_schema if enforce is None else enforce:
-        schema = template.parameter_openapi_schema
-        rules.require_fit(parameters, schema, "creating flow run", may_be_partial=False)
-    pool = deployment_queues.pool_of_queue(tx, template.work_queue_id)
-    layers = [msgspec.json.decode(template.job_variables), body.job_variables]
-    deployment_queues.require_run_fits(pool, layers, "creating")
-    queue_id, queue_name = template.work_queue_id, template.work_queue_name
-    if body.work_queue_name:
-        if pool is None:
-            raise BadRequest(
-                f"Cannot create flow run in work queue {body.work_queue_name} because deployment"
-                f" {id_} is not associated with a work pool."
-            )
-        queue_name = body.work_queue_name
-        queue_id = work_queues.find_or_create(tx, pool.name, queue_name, mint).id
-    origin = flow_runs.Origin(template.version, queue_id, queue_name, template.labels)
-    run = _run(template, id_, body, parameters, mint)
-    return flow_runs.create(tx, run, created_by, mint, settings, origin)
+    return _Maker(tx, id_, created_by, variables, mint, settings).make(body)
 
 
-def _run(
-    template: _Template,
-    deployment_id: str,
-    body: DeploymentFlowRunCreate,
-    parameters: dict[str, Any],
+def create_many(
+    tx: Tx,
+    id_: str,
+    bodies: Sequence[DeploymentFlowRunCreate],
+    created_by: str | None,
+    variables: Variables,
     mint: Mint,
-) -> FlowRunCreate:
-    infrastructure = body.infrastructure_document_id
-    if infrastructure is None and template.infrastructure_document_id is not None:
-        infrastructure = UUID(template.infrastructure_document_id)
-    return FlowRunCreate(
-        flow_id=UUID(template.flow_id),
-        state=body.state or _due_now(mint),
-        name=body.name,
-        parameters=parameters,
-        context=body.context,
-        parent_task_run_id=body.parent_task_run_id,
-        infrastructure_document_id=infrastructure,
-        empirical_policy=body.empirical_policy,
-        tags=list(dict.fromkeys([*msgspec.json.decode(template.tags), *body.tags])),
-        labels=body.labels,
-        idempotency_key=body.idempotency_key,
-        job_variables=body.job_variables,
-        deployment_id=UUID(deployment_id),
-    )
+    settings: Settings,
+) -> list[FlowRunCreateResult]:
+    """`create` for each body; one that is refused leaves nothing behind but the queue it names.
+
+    Raises:
+        NotFound: there is no such deployment.
+    """
+    maker = _Maker(tx, id_, created_by, variables, mint, settings)
+    maker.make_queues(body.work_queue_name for body in bodies)
+    results: list[FlowRunCreateResult] = []
+    for body in bodies:
+        try:
+            run, _ = tx.attempt(partial(maker.make, body))
+        except Refused as error:
+            results.append(FlowRunCreateResult(None, "FAILED", error.detail))
+        else:
+            results.append(FlowRunCreateResult(run.id, "CREATED"))
+    return results
+
+
+class _Maker:
+    """Makes runs of one deployment in one transaction; what they share is found out once.
+
+    Raises:
+        NotFound: there is no such deployment.
+    """
+
+    def __init__(
+        self,
+        tx: Tx,
+        id_: str,
+        created_by: str | None,
+        variables: Variables,
+        mint: Mint,
+        settings: Settings,
+    ) -> None:
+        row = tx.one(f"SELECT {', '.join(_Template._fields)} FROM deployment WHERE id = ?", (id_,))
+        if row is None:
+            raise NotFound("Deployment not found")
+        self._tx, self._id, self._created_by = tx, id_, created_by
+        self._variables, self._mint, self._settings = variables, mint, settings
+        self._template = template = _Template(*row)
+        self._parameters: dict[str, Any] = msgspec.json.decode(template.parameters)
+        self._tags: list[str] = msgspec.json.decode(template.tags)
+        self._job_variables: dict[str, Any] = msgspec.json.decode(template.job_variables)
+        self._pool = deployment_queues.pool_of_queue(tx, template.work_queue_id)
+        self._queue_ids: dict[str, str] = {}
+        self._fitting: set[bytes] = set()
+
+    def make_queues(self, names: Iterable[str | None]) -> None:
+        """Make the queues of these names that the pool lacks, if there is a pool."""
+        if self._pool is None:
+            return
+        for name in names:
+            if name and name != self._template.work_queue_name:
+                self._queue_id(self._pool.name, name)
+
+    def make(self, body: DeploymentFlowRunCreate) -> tuple[FlowRun, bool]:
+        """As `create` says."""
+        template = self._template
+        given = {**self._parameters, **body.parameters}
+        parameters = rules.hydrated(given, self._variables, "flow run")
+        enforce = body.enforce_parameter_schema
+        if template.enforce_parameter_schema if enforce is None else enforce:
+            schema = template.parameter_openapi_schema
+            rules.require_fit(parameters, schema, "creating flow run", may_be_partial=False)
+        self._require_job_variables_fit(body.job_variables)
+        queue_id, queue_name = template.work_queue_id, template.work_queue_name
+        if body.work_queue_name:
+            if self._pool is None:
+                raise BadRequest(
+                    f"Cannot create flow run in work queue {body.work_queue_name} because"
+                    f" deployment {self._id} is not associated with a work pool."
+                )
+            queue_name = body.work_queue_name
+            queue_id = self._queue_id(self._pool.name, queue_name)
+        origin = flow_runs.Origin(template.version, queue_id, queue_name, template.labels)
+        run = self._body(body, parameters)
+        return flow_runs.create(
+            self._tx, run, self._created_by, self._mint, self._settings, origin
+        )
+
+    def _require_job_variables_fit(self, given: dict[str, Any] | None) -> None:
+        """Checked once for runs that say the same: it takes longer than all else."""
+        known = msgspec.json.encode(given)
+        if known not in self._fitting:
+            layers = [self._job_variables, given]
+            deployment_queues.require_run_fits(self._pool, layers, "creating")
+            self._fitting.add(known)
+
+    def _queue_id(self, pool_name: str, name: str) -> str:
+        if name not in self._queue_ids:
+            queue = work_queues.find_or_create(self._tx, pool_name, name, self._mint)
+            self._queue_ids[name] = queue.id
+        return self._queue_ids[name]
+
+    def _body(self, body: DeploymentFlowRunCreate, parameters: dict[str, Any]) -> FlowRunCreate:
+        infrastructure, template = body.infrastructure_document_id, self._template
+        if infrastructure is None and template.infrastructure_document_id is not None:
+            infrastructure = UUID(template.infrastructure_document_id)
+        return FlowRunCreate(
+            flow_id=UUID(template.flow_id),
+            state=body.state or _due_now(self._mint),
+            name=body.name,
+            parameters=parameters,
+            context=body.context,
+            parent_task_run_id=body.parent_task_run_id,
+            infrastructure_document_id=infrastructure,
+            empirical_policy=body.empirical_policy,
+            tags=list(dict.fromkeys([*self._tags, *body.tags])),
+            labels=body.labels,
+            idempotency_key=body.idempotency_key,
+            job_variables=body.job_variables,
+            deployment_id=UUID(self._id),
+        )
 
 
 def _due_now(mint: Mint) -> StateBody:
     details = StateDetailsBody(scheduled_time=parse(mint.now()))
     return StateBody(type="SCHEDULED", state_details=details)
-
-
-def failed(error: Refused) -> FlowRunCreateResult:
-    """What `create_flow_run/bulk` answers for a run that could not be made."""
-    return FlowRunCreateResult(None, "FAILED", error.detail)
-
-
-def created(run: FlowRun) -> FlowRunCreateResult:
-    """What `create_flow_run/bulk` answers for a run that is there."""
-    return FlowRunCreateResult(run.id, "CREATED")

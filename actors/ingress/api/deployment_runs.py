@@ -10,7 +10,7 @@ from lictor.actors.ingress.api.flow_runs import created_by
 from lictor.actors.ingress.http import Response, encode
 from lictor.actors.ingress.operations import Call, Operation
 from lictor.schema.commands import deployment_runs as command
-from lictor.schema.errors import BadRequest, NotFound, Refused
+from lictor.schema.errors import BadRequest, NotFound
 from lictor.schema.rules import json_schema
 from lictor.schema.rules.hydration import no_variables
 from lictor.schema.wire.deployments import (
@@ -22,6 +22,8 @@ from lictor.schema.wire.flow_runs import FlowRun
 
 RUNS_MAX = 100
 """Runs of one bulk request."""
+RUNS_IN_JOB = 25
+"""Some milliseconds of the writer's thread, for which others wait."""
 
 
 async def load_json_schema() -> None:
@@ -32,43 +34,48 @@ async def load_json_schema() -> None:
 
 async def create(call: Call[DeploymentFlowRunCreate]) -> Response:
     """Make a run; with a known idempotency key, answer the earlier one."""
-    run, is_new = await _create(call, call.body)
-    return Response(201 if is_new else 200, encode(run))
-
-
-async def create_many(call: Call[list[DeploymentFlowRunCreate]]) -> FlowRunCreateResults:
-    """Make runs one after the other. One that cannot be made is told of beside the others."""
-    if len(call.body) > RUNS_MAX:
-        raise BadRequest(f"Cannot create more than {RUNS_MAX} flow runs at once.")
-    if not call.services.readers.inline(partial(command.exists, id_=call.params[0])):
-        raise NotFound("Deployment not found")
-    results: list[FlowRunCreateResult] = []
-    for body in call.body:
-        try:
-            run, _ = await _create(call, body)
-        except Refused as error:
-            results.append(command.failed(error))
-        else:
-            results.append(command.created(run))
-    return FlowRunCreateResults(results)
-
-
-async def _create(
-    call: Call[DeploymentFlowRunCreate] | Call[list[DeploymentFlowRunCreate]],
-    body: DeploymentFlowRunCreate,
-) -> tuple[FlowRun, bool]:
     services = call.services
     await load_json_schema()
     job = partial(
         command.create,
         id_=call.params[0],
-        body=body,
+        body=call.body,
         created_by=created_by(call.request),
         variables=no_variables,
         mint=services.mint,
         settings=services.settings,
     )
-    return await services.orchestrator.command(job)
+    run, is_new = await services.orchestrator.command(job)
+    return Response(201 if is_new else 200, encode(run))
+
+
+async def create_many(call: Call[list[DeploymentFlowRunCreate]]) -> FlowRunCreateResults:
+    """Make runs one after the other. One that cannot be made is told of beside the others."""
+    services, bodies = call.services, call.body
+    if len(bodies) > RUNS_MAX:
+        raise BadRequest(f"Cannot create more than {RUNS_MAX} flow runs at once.")
+    await load_json_schema()
+    results: list[FlowRunCreateResult] = []
+    # No bodies are a job too: whether there is such a deployment is answered all the same.
+    for first in range(0, max(1, len(bodies)), RUNS_IN_JOB):
+        job = partial(
+            command.create_many,
+            id_=call.params[0],
+            bodies=bodies[first : first + RUNS_IN_JOB],
+            created_by=created_by(call.request),
+            variables=no_variables,
+            mint=services.mint,
+            settings=services.settings,
+        )
+        try:
+            results += await services.orchestrator.command(job)
+        except NotFound as gone:
+            if not results:
+                raise
+            # It was deleted meanwhile; the runs made before are told of.
+            results += [FlowRunCreateResult(None, "FAILED", gone.detail) for _ in bodies[first:]]
+            break
+    return FlowRunCreateResults(results)
 
 
 _PATH = "/deployments/{id}/create_flow_run"

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from lictor.actors.ingress.api.deployment_runs import RUNS_IN_JOB, RUNS_MAX
+from lictor.actors.journal import Journal
+
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
@@ -133,3 +136,45 @@ async def test_one_run_that_cannot_be_made_does_not_stop_the_others(api: Any) ->
     assert (await api("POST", f"{path}/bulk", [{}] * 101))[0] == 400
     assert (await api("POST", path, {"idempotency_key": "k"}))[0] == 200
     assert (await api("POST", path, {}))[0] == 201
+
+
+async def test_runs_made_in_bulk_share_a_few_jobs_and_answer_in_order(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[object] = []
+    write = Journal.write
+
+    async def counted(journal: Journal, job: Any) -> Any:
+        jobs.append(job)
+        return await write(journal, job)
+
+    id_ = await api.deployment(await api.flow())
+    monkeypatch.setattr(Journal, "write", counted)
+    asked = [{"name": f"run-{number}"} for number in range(RUNS_MAX)]
+    status, answer = await api("POST", f"/deployments/{id_}/create_flow_run/bulk", asked)
+    assert status == 200
+    assert len(jobs) == RUNS_MAX / RUNS_IN_JOB
+    made = {each["flow_run_id"] for each in answer["results"]}
+    assert len(made) == RUNS_MAX
+    _, first = await api("GET", f"/flow_runs/{answer['results'][0]['flow_run_id']}")
+    _, last = await api("GET", f"/flow_runs/{answer['results'][-1]['flow_run_id']}")
+    assert (first["name"], last["name"]) == ("run-0", f"run-{RUNS_MAX - 1}")
+
+
+async def test_runs_asked_for_after_their_deployment_is_gone_have_failed(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = await api.deployment(await api.flow())
+    write = Journal.write
+
+    async def deleting(journal: Journal, job: Any) -> Any:
+        answer = await write(journal, job)
+        await write(journal, lambda tx: tx.run("DELETE FROM deployment WHERE id = ?", (id_,)))
+        return answer
+
+    monkeypatch.setattr(Journal, "write", deleting)
+    asked: list[dict[str, Any]] = [{}] * (RUNS_IN_JOB + 2)
+    status, answer = await api("POST", f"/deployments/{id_}/create_flow_run/bulk", asked)
+    assert status == 200
+    told = [(each["status"], each["error"]) for each in answer["results"]]
+    assert told == [("CREATED", None)] * RUNS_IN_JOB + [("FAILED", "Deployment not found")] * 2

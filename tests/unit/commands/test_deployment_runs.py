@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 from command_world import World, as_sent
-from deployment_calls import NOBODY, deploy, pool, start, update
+from deployment_calls import NOBODY, deploy, pool, start, update, variables
 
-from lictor.schema.commands import deployments, flow_run_changes
+from lictor.schema.commands import deployment_runs, deployments, flow_run_changes
 from lictor.schema.errors import BadRequest, Conflict, Invalid, NotFound
 from lictor.schema.tables import flow_runs as table
 from lictor.schema.times import parse
+from lictor.schema.wire.deployments import DeploymentFlowRunCreate, FlowRunCreateResult
 from lictor.schema.wire.flow_runs import FlowRun, FlowRunUpdate
 
 INTEGER_N = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -136,6 +137,53 @@ def test_events_of_a_run_name_its_deployment_queue_and_pool_in_this_order(world:
     assert event.related[1]["prefect.resource.name"] == "dep"
     tags = [each["prefect.resource.id"] for each in event.related[4:]]
     assert tags == ["prefect.tag.of-dep", "prefect.tag.of-flow"]
+
+
+# Many at once
+
+
+def start_many(world: World, id_: str, *bodies: dict[str, Any]) -> list[FlowRunCreateResult]:
+    decoded = [as_sent(body, DeploymentFlowRunCreate) for body in bodies]
+    return deployment_runs.create_many(
+        world.tx, id_, decoded, None, variables, world.mint, world.settings
+    )
+
+
+def test_a_run_that_is_refused_late_leaves_nothing_and_the_others_stay(world: World) -> None:
+    id_ = deploy(world)
+    world.tx.published.clear()
+    results = start_many(world, id_, {}, {"parent_task_run_id": NOBODY}, {})
+    assert [each.status for each in results] == ["CREATED", "FAILED", "CREATED"]
+    assert NOBODY in (results[1].error or "")
+    assert world.count("flow_run") == 2
+    assert len(world.events()) == 2
+
+
+def test_queues_that_runs_name_are_made_once_even_for_runs_that_fail(world: World) -> None:
+    pool(world)
+    id_ = deploy(world, work_pool_name="pool", parameter_openapi_schema=INTEGER_N)
+    results = start_many(
+        world,
+        id_,
+        {"work_queue_name": "own", "parameters": {"n": 1}},
+        {"work_queue_name": "own", "parameters": {"n": 2}},
+        {"work_queue_name": "of-failed", "parameters": {"n": "x"}},
+    )
+    assert [each.status for each in results] == ["CREATED", "CREATED", "FAILED"]
+    made = {row[0] for row in world.tx.all("SELECT name FROM work_queue")}
+    assert made == {"default", "own", "of-failed"}
+    runs = world.tx.all("SELECT DISTINCT work_queue_name FROM flow_run")
+    assert runs == [("own",)]
+
+
+def test_each_run_of_many_is_held_to_the_variables_of_the_pool(world: World) -> None:
+    pool(world, n={"type": "integer"})
+    id_ = deploy(world, work_pool_name="pool")
+    bodies = [{"job_variables": {"n": value}} for value in (1, "text", 1, "text", 2)]
+    results = start_many(world, id_, *bodies)
+    assert [each.status for each in results] == [
+        "CREATED", "FAILED", "CREATED", "FAILED", "CREATED"
+    ]  # fmt: skip
 
 
 # Limits
