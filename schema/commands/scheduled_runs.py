@@ -116,12 +116,37 @@ def store(tx: Tx, plan: Plan, mint: Mint) -> int:
     return insert(tx, source, plan.dates, mint)
 
 
-def schedule_now(tx: Tx, deployment_id: str, reach: Bounds, mint: Mint) -> None:
-    """Make the runs of the deployment's active schedules in these bounds, though it be paused."""
-    rows = tx.all(f"{_SELECT} WHERE ds.deployment_id = ? AND ds.active = 1", (deployment_id,))
-    for row in rows:
-        source = Source(*row)
-        insert(tx, source, dates_ahead(schedules.stored(source.schedule), reach), mint)
+class Wanted(NamedTuple):
+    """The dates that a request wants runs for, of one schedule."""
+
+    source: Source
+    dates: list[datetime]
+
+
+def active_schedules(tx: ReadTx, deployment_id: str) -> list[str]:
+    """The ids of the deployment's active schedules, though it be paused."""
+    sql = "SELECT id FROM deployment_schedule WHERE deployment_id = ? AND active = 1 ORDER BY seq"
+    return [id_ for (id_,) in tx.all(sql, (deployment_id,))]
+
+
+def wanted(tx: ReadTx, schedule_id: str, reach: Bounds) -> Wanted | None:
+    """The dates of a schedule in these bounds, `DATES_MAX` at most; None if it is not active."""
+    source = read(tx, schedule_id)
+    if source is None or not source.active:
+        return None
+    return Wanted(source, dates_ahead(schedules.stored(source.schedule), reach))
+
+
+def store_wanted(tx: Tx, wanted: Wanted, mint: Mint) -> bool:
+    """Make the runs; False, and none, if the schedule is not as it was read."""
+    now_is = read(tx, wanted.source.schedule_id)
+    # What the scheduler itself has made meanwhile changes nothing.
+    if now_is is None or now_is._replace(made="", due=None) != wanted.source._replace(
+        made="", due=None
+    ):
+        return False
+    insert(tx, wanted.source, wanted.dates, mint)
+    return True
 
 
 _INSERT = (

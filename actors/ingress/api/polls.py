@@ -10,7 +10,7 @@ Source: `prefect.server.api.{workers,work_queues,deployments}`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
@@ -19,7 +19,7 @@ from lictor.actors.ingress.api.paging import limit_of
 from lictor.actors.ingress.operations import Call, Operation
 from lictor.actors.ingress.services import Services
 from lictor.schema.backends.tx import ReadTx, Tx
-from lictor.schema.commands import deployment_status, scheduled_runs, work_pools, work_queues
+from lictor.schema.commands import deployment_status, work_pools, work_queues
 from lictor.schema.errors import Missing, NotFound
 from lictor.schema.tables import polls as table
 from lictor.schema.tables import work_pools as pool_table
@@ -30,7 +30,6 @@ from lictor.schema.wire.polls import (
     DeploymentsPoll,
     PoolPoll,
     QueuePoll,
-    ScheduleNow,
     WorkerFlowRun,
 )
 
@@ -111,24 +110,6 @@ async def of_deployments(call: Call[DeploymentsPoll]) -> list[FlowRun]:
     return runs
 
 
-async def schedule(call: Call[ScheduleNow]) -> None:
-    """Make the runs of a deployment's schedules between two moments, past ones as well."""
-    body, services, id_ = call.body, call.services, call.params[0]
-    start = parse(services.mint.now()) if body.start_time is None else _aware(body.start_time)
-    usual = scheduled_runs.bounds(start, services.settings)
-    end = usual.end if body.end_time is None else _aware(body.end_time)
-    least_s = usual.ahead_min_s if body.min_time is None else body.min_time
-    reach = usual._replace(
-        end=end,
-        ahead_min_s=min(least_s, timedelta(days=36_500).total_seconds()),
-        runs_min=usual.runs_min if body.min_runs is None else body.min_runs,
-        runs_max=usual.runs_max if body.max_runs is None else body.max_runs,
-    )
-    await services.journal.write(
-        lambda tx: scheduled_runs.schedule_now(tx, id_, reach, services.mint)
-    )
-
-
 async def _note_queues(services: Services, queues: Sequence[Queue]) -> None:
     settings = services.settings
     least_s = min(settings.work_queue_polled_s, settings.deployment_polled_s)
@@ -163,10 +144,6 @@ def _window(
     )
 
 
-def _aware(moment: datetime) -> datetime:
-    return parse(text(moment))
-
-
 def _tell_of_pool(runs: Sequence[FlowRun], told: UnsetType | None) -> None:
     for run in runs:
         run.work_pool_id = run.work_pool_name = told
@@ -184,9 +161,5 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST", "/deployments/get_scheduled_flow_runs", of_deployments, DeploymentsPoll,
         list[FlowRun], summary="Get runs of deployments that are due",
-    ),
-    Operation(
-        "POST", "/deployments/{id}/schedule", schedule, ScheduleNow, optional_body=True,
-        summary="Make the runs of a deployment's schedules",
     ),
 )  # fmt: skip

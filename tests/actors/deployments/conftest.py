@@ -17,6 +17,7 @@ from lictor.actors.ingress.api import (
     deployment_schedules,
     deployment_search,
     deployments,
+    flow_run_search,
     flow_runs,
     flows,
     ui,
@@ -36,6 +37,7 @@ OPERATIONS = (
     *deployment_schedules.OPERATIONS,
     *deployment_search.OPERATIONS,
     *deployments.OPERATIONS,
+    *flow_run_search.OPERATIONS,
     *flow_runs.OPERATIONS,
     *flows.OPERATIONS,
     *ui.OPERATIONS,
@@ -84,6 +86,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         leases=cast(Any, None),
         task_queue=cast(Any, None),
         worker_channels=cast(Any, None),
+        cleanup_queue=cast(Any, None),
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(journal.run)
