@@ -191,11 +191,17 @@ def _warnings(variables: Mapping[str, str], settings: Settings) -> Iterator[str]
     for name in sorted(name for name in variables if name.startswith("PREFECT_")):
         if text := prefect.warning(name, variables[name]):
             yield text
-    if settings.api_auth_string is None and not _is_loopback(settings.host):
-        yield (
-            f"listening on {settings.host} without api_auth_string: everyone who reaches the port "
-            "may do everything. Set LICTOR_API_AUTH_STRING=user:password."
-        )
+    yield from exposure(settings)
+
+
+def exposure(settings: Settings) -> list[str]:
+    """The warning that whoever reaches the host may do everything, if that is so."""
+    if settings.api_auth_string is not None or _is_loopback(settings.host):
+        return []
+    return [
+        f"listening on {settings.host} without api_auth_string: everyone who reaches the port "
+        "may do everything. Set LICTOR_API_AUTH_STRING=user:password."
+    ]
 
 
 def _is_loopback(host: str) -> bool:

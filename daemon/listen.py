@@ -1,14 +1,20 @@
-"""The sockets the API listens on, taken before anything on disk is touched."""
+"""The sockets the API listens on: handed over by systemd, or bound before the disk is touched."""
 
 from __future__ import annotations
 
 import errno
+import os
 import socket
+from collections.abc import Mapping
+
+from msgspec.structs import replace
 
 from lictor.config.settings import Settings
 from lictor.daemon.exits import CannotStart, Exit
 
 BACKLOG = 1024
+FIRST_HANDED_OVER = 3
+"""The number of the first descriptor that systemd passes. Source: sd_listen_fds(3)."""
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
@@ -34,6 +40,40 @@ def listeners(settings: Settings) -> list[socket.socket]:
             each.close()
         raise CannotStart(Exit.PORT, _reason(error, host, port)) from error
     return opened
+
+
+def handed_over(environment: Mapping[str, str]) -> list[socket.socket]:
+    """The listening sockets that systemd has opened for this process; none without a socket unit.
+
+    They stay open when this process ends, however it ends: clients that come while the next one
+    starts wait in the backlog, where otherwise they would be refused.
+    Source: sd_listen_fds(3)
+
+    Raises:
+        CannotStart: one of them is not a listening TCP socket.
+    """
+    count = environment.get("LISTEN_FDS", "")
+    if environment.get("LISTEN_PID") != str(os.getpid()) or not count.isdecimal():
+        return []
+    found: list[socket.socket] = []
+    for number in range(FIRST_HANDED_OVER, FIRST_HANDED_OVER + int(count)):
+        try:
+            found.append(_handed_over(number))
+        except OSError as error:
+            for each in found:
+                each.close()
+            raise CannotStart(
+                Exit.PORT,
+                f"what systemd hands over as descriptor {number} is not a listening TCP socket: "
+                "the socket unit may have ListenStream= with an address and a port, and Accept=no.",
+            ) from error
+    return found
+
+
+def at(settings: Settings, listening: socket.socket) -> Settings:
+    """The settings with host and port of a socket that was handed over."""
+    host, port = listening.getsockname()[:2]
+    return replace(settings, host=host, port=port)
 
 
 def check_tls(settings: Settings) -> None:
@@ -76,6 +116,17 @@ def _listener(family: int, address: str, port: int) -> socket.socket:
     except OSError:
         each.close()
         raise
+    return each
+
+
+def _handed_over(number: int) -> socket.socket:
+    each = socket.socket(fileno=number)
+    listens = each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    if each.family not in (socket.AF_INET, socket.AF_INET6) or not listens:
+        each.close()
+        raise OSError(errno.EINVAL, "not a listening TCP socket")
+    each.set_inheritable(False)
+    each.setblocking(False)
     return each
 
 

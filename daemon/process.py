@@ -22,7 +22,7 @@ from types import FrameType
 import apsw
 import trio
 
-from lictor.config.load import Loaded
+from lictor.config.load import Loaded, exposure
 from lictor.config.settings import Settings
 from lictor.daemon import home, listen, logs, wiring
 from lictor.daemon.exits import CannotStart, Exit
@@ -45,8 +45,14 @@ def serve(loaded: Loaded, environment: Mapping[str, str]) -> Exit:
         _log.warning(warning)
     home.refuse_prefect(settings.home)
     listen.check_tls(settings)
+    listening = listen.handed_over(environment)
+    if listening:
+        settings = listen.at(settings, listening[0])
+        for warning in exposure(settings):
+            _log.warning(warning)
+    else:
+        listening = listen.listeners(settings)
     life = _Life(settings, Notifier(environment))
-    listening = listen.listeners(settings)
     try:
         with life.signals(), home.held(settings.home):
             return life.live(listening)

@@ -6,17 +6,21 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import msgspec
 import pytest
 
+HAND_OVER = Path(__file__).parent / "programs/hand_over.py"
 PATIENCE_S = 60.0
 """How long a test waits for something that is bound to come, however busy the machine."""
 
@@ -107,6 +111,54 @@ class Lictor:
 
 
 Start = Callable[..., Lictor]
+
+
+@contextmanager
+def starting(directory: Path) -> Iterator[Start]:
+    """Starts `lictor serve` on a free port; whatever still runs at the end is killed.
+
+    `start(*flags, program=[…], held=SOCKET, **environment)`; the home is `home` in `directory`
+    unless a flag says otherwise. With `held` it listens there, as under a socket unit of systemd.
+    It does not wait: `start().until_ready()` does.
+    """
+    started: list[Lictor] = []
+
+    def start(
+        *flags: str,
+        program: list[str] | None = None,
+        held: socket.socket | None = None,
+        **environment: str,
+    ) -> Lictor:
+        home = directory / "home"
+        places = [] if "--home" in flags else ["--home", str(home)]
+        ports = [] if "--port" in flags else ["--port", "0"]
+        program = program if program is not None else [sys.executable, "-m", "lictor.daemon"]
+        passed = [] if held is None else [held.fileno()]
+        if held is not None:
+            program = [sys.executable, str(HAND_OVER), str(held.fileno()), *program]
+        process = subprocess.Popen(
+            [*program, "serve", *ports, *places, *flags],
+            pass_fds=passed,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            cwd=directory,
+            env=clean_environment(**environment),
+        )
+        started.append(Lictor(process, home))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for each in started:
+            if each.process.poll() is None:
+                each.process.kill()
+            each.process.wait()
+            for pipe in (each.process.stdout, each.process.stderr):
+                assert pipe is not None
+                pipe.close()
 
 
 def clean_environment(**extra: str) -> dict[str, str]:

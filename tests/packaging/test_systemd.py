@@ -14,8 +14,10 @@ import pytest
 
 from lictor.config.settings import Settings
 from lictor.daemon.exits import Exit
+from lictor.daemon.listen import BACKLOG
 
 UNIT = Path(__file__).parents[2] / "systemd/lictor.service"
+SOCKET = UNIT.with_suffix(".socket")
 EXPOSURE_MAX = 15
 """Tenths of systemd's exposure level: 1.5 of 10."""
 
@@ -34,20 +36,26 @@ def unit(tmp_path: Path) -> Path:
     text = UNIT.read_text(encoding="utf-8")
     copy = tmp_path / UNIT.name
     copy.write_text(text.replace("/usr/bin/lictor", f"{sys.executable} -m lictor.daemon"))
+    (tmp_path / SOCKET.name).write_text(SOCKET.read_text(encoding="utf-8"))
     return copy
 
 
-def service() -> configparser.SectionProxy:
+def section(unit: Path, name: str) -> configparser.SectionProxy:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.optionxform = str  # type: ignore[assignment, method-assign]
-    parser.read(UNIT)
-    return parser["Service"]
+    parser.read(unit)
+    return parser[name]
+
+
+def service() -> configparser.SectionProxy:
+    return section(UNIT, "Service")
 
 
 def test_systemd_finds_nothing_to_object_to(analyze: str | None, unit: Path) -> None:
     if analyze is not None:
+        units = [str(unit), str(unit.with_suffix(".socket"))]
         ended = subprocess.run(
-            [analyze, "verify", str(unit)], capture_output=True, text=True, check=False
+            [analyze, "verify", *units], capture_output=True, text=True, check=False
         )
         # Unknown keys only warn: silence is the proof.
         assert (ended.returncode, ended.stderr) == (0, "")
@@ -78,3 +86,12 @@ def test_the_unit_needs_no_flags_because_systemd_names_the_home() -> None:
     assert service()["ExecStart"] == "/usr/bin/lictor serve"
     assert service()["StateDirectory"] == "lictor"
     assert re.search(r"NotifyAccess=main", UNIT.read_text(encoding="utf-8"))
+
+
+def test_the_socket_holds_the_address_that_lictor_listens_on_by_itself() -> None:
+    settings = Settings()
+    held = section(SOCKET, "Socket")
+    assert held["ListenStream"] == f"{settings.host}:{settings.port}"
+    # One process accepts all connections, and as many may wait as without the socket unit.
+    assert held.get("Accept", "no") == "no"
+    assert int(held["Backlog"]) == BACKLOG

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from lictor.config.settings import Settings
 from lictor.daemon.exits import CannotStart, Exit
-from lictor.daemon.listen import check_tls, listeners, url
+from lictor.daemon.listen import at, check_tls, handed_over, listeners, url
 
 
 def test_port_0_is_a_free_port_and_the_url_names_it() -> None:
@@ -49,6 +50,26 @@ def test_every_address_is_told_to_this_machine_as_loopback() -> None:
     (listening,) = listeners(settings)
     with closing(listening):
         assert url(settings, listening) == f"http://127.0.0.1:{listening.getsockname()[1]}/x"
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"LISTEN_FDS": "1"},
+        {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid() + 1)},
+        {"LISTEN_FDS": "", "LISTEN_PID": str(os.getpid())},
+        {"LISTEN_FDS": "0", "LISTEN_PID": str(os.getpid())},
+    ],
+)
+def test_what_was_handed_over_to_another_process_is_not_taken(environment: dict[str, str]) -> None:
+    assert handed_over(environment) == []
+
+
+def test_a_socket_that_was_handed_over_says_where_the_api_is() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        settings = at(Settings(host="192.0.2.1", port=1), listening)
+        assert url(settings, listening) == f"http://127.0.0.1:{listening.getsockname()[1]}/api"
 
 
 def test_a_certificate_makes_it_https_and_a_missing_one_is_refused(tmp_path: Path) -> None:
