@@ -38,7 +38,10 @@ DIFFERENT: Mapping[str, str] = {
     "PREFECT_MESSAGING_CACHE": _NO_PEERS,
     "PREFECT_SERVER_DOCKET_URL": _NO_PEERS,
     "PREFECT_SERVER_DOCKET_NAME": _NO_PEERS,
+    "PREFECT_SERVER_WORKER_CHANNEL_CLEANUP_QUEUE_STORAGE": _ONE_STORE,
     "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "leases are ended when they end",
+    "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_LOOP_SECONDS": "leases are ended when they end",
+    "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_BATCH_SIZE": "leases are ended when they end",
     "PREFECT_SERVER_SERVICES_FOREMAN_LOOP_SECONDS": "a status changes when its deadline passes",
     "PREFECT_API_SERVICES_FOREMAN_LOOP_SECONDS": "a status changes when its deadline passes",
     "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": _AT_ONCE,
@@ -63,7 +66,6 @@ ABSENT: Mapping[str, str] = {
     "PREFECT_EVENTS_RETENTION_PERIOD": "this version has no retention: nothing is deleted",
     "PREFECT_SERVER_SERVICES_TRIGGERS_": "this version has no automations",
     "PREFECT_API_SERVICES_TRIGGERS_": "this version has no automations",
-    "PREFECT_SERVER_WORKER_CHANNEL_": "this version sends workers no clean-up messages",
     "PREFECT_SERVER_METRICS_ENABLED": "this version has no metrics endpoint",
     "PREFECT_API_ENABLE_METRICS": "this version has no metrics endpoint",
     "PREFECT_SERVER_UI_": "this version serves no web pages",
@@ -75,6 +77,10 @@ ABSENT: Mapping[str, str] = {
 _STORED = "events and the task runs they tell of are stored in one transaction, always"
 FIXED: Mapping[str, tuple[bool, str]] = {
     "PREFECT_SERVER_SERVICES_REPOSSESSOR_ENABLED": (True, "leases nobody renews are always ended"),
+    "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_ENABLED": (
+        True,
+        "leases nobody renews are always ended",
+    ),
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": (True, _STORED),
     "PREFECT_API_SERVICES_TASK_RUN_RECORDER_ENABLED": (True, _STORED),
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": (True, _STORED),

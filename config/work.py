@@ -71,6 +71,37 @@ class WorkSettings(SchedulerSettings, frozen=True, kw_only=True):
             le=31_536_000,
         ),
     ] = 60.0
+    cleanup_lease_s: Annotated[
+        float,
+        about(
+            "Time a worker has for a clean-up message, unless it renews; then it is delivered "
+            "again.",
+            unit="s",
+            prefect=("SERVER_WORKER_CHANNEL_CLEANUP_LEASE_SECONDS",),
+            gt=0,
+            le=86_400,
+        ),
+    ] = 30.0
+    cleanup_deliveries_max: Annotated[
+        int,
+        about(
+            "Deliveries of a clean-up message after which it is given up.",
+            prefect=("SERVER_WORKER_CHANNEL_CLEANUP_MAX_DELIVERY_ATTEMPTS",),
+            ge=1,
+            le=1000,
+        ),
+    ] = 3
+    cleanup_retention_s: Annotated[
+        float,
+        about(
+            "Time for which a clean-up message that was acknowledged or given up is remembered. A "
+            "week, in which nothing is cleaned up twice; Prefect remembers until it is restarted.",
+            unit="s",
+            prefect=("SERVER_WORKER_CHANNEL_CLEANUP_COMPLETED_IDEMPOTENCY_RETENTION_SECONDS",),
+            ge=0,
+            le=315_360_000,
+        ),
+    ] = 604_800.0
     worker_metadata: Annotated[
         Path | None,
         about(

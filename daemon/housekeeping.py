@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 
 from lictor.actors.cancellations import cancellation_cleanup, cancelling_timeout
+from lictor.actors.cleanup import retention as cleanup_retention
+from lictor.actors.cleanup import undelivered as undelivered_cleanup
 from lictor.actors.deadlines import RunWatch
 from lictor.actors.journal import Journal
 from lictor.actors.late_runs import late_runs
@@ -47,3 +49,5 @@ def housekeeping(
         yield "worker presence", worker_presence(journal, readers, clock).run
         yield "work queue readiness", work_queue_readiness(journal, readers, clock).run
         yield "deployment readiness", deployment_readiness(journal, readers, clock).run
+    yield "undelivered clean-up", undelivered_cleanup(journal, readers, clock).run
+    yield "clean-up retention", cleanup_retention(journal, readers, clock).run

@@ -16,6 +16,7 @@ import apsw
 import trio
 
 from lictor.actors.checkpointer import Checkpointer
+from lictor.actors.cleanup import CleanupQueue
 from lictor.actors.events import EventHub
 from lictor.actors.executor import Executor, ThreadExecutor
 from lictor.actors.ingress.api import OPERATIONS
@@ -115,6 +116,7 @@ async def core(
     leases = LeaseManager(journal, readers, mint, settings)
     task_queue = TaskQueue(journal, readers, mint, settings)
     worker_channels = WorkerChannels(journal, readers)
+    cleanup_queue = CleanupQueue(journal, readers, mint, settings)
     services = Services(
         settings=settings,
         mint=mint,
@@ -126,6 +128,7 @@ async def core(
         leases=leases,
         task_queue=task_queue,
         worker_channels=worker_channels,
+        cleanup_queue=cleanup_queue,
     )
     async with supervising(settings.drain_s) as supervisor:
         await supervisor.core("journal", journal.run, journal.close)
@@ -135,6 +138,7 @@ async def core(
         await supervisor.core("lease manager", leases.run, leases.close)
         await supervisor.core("task queue", task_queue.run, task_queue.close)
         supervisor.rim("worker channels", worker_channels.run)
+        supervisor.rim("clean-up queue", cleanup_queue.run)
         for name, keep in housekeeping(journal, readers, mint, settings):
             supervisor.rim(name, keep)
         yield supervisor, services

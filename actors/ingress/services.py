@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lictor.actors.cleanup import CleanupQueue
     from lictor.actors.events import EventHub
     from lictor.actors.journal import Journal
     from lictor.actors.leases import LeaseManager
@@ -21,6 +22,7 @@ class Services:
     """Built once by `daemon/wiring.py` and given to every handler."""
 
     __slots__ = (
+        "cleanup_queue",
         "hub",
         "journal",
         "leases",
@@ -46,6 +48,7 @@ class Services:
         leases: LeaseManager,
         task_queue: TaskQueue,
         worker_channels: WorkerChannels,
+        cleanup_queue: CleanupQueue,
     ) -> None:
         self.settings = settings
         self.mint = mint
@@ -57,3 +60,4 @@ class Services:
         self.leases = leases
         self.task_queue = task_queue
         self.worker_channels = worker_channels
+        self.cleanup_queue = cleanup_queue

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from lictor.config.settings import Settings
 from lictor.schema.backends.tx import Tx
-from lictor.schema.commands import flow_runs, proposals, task_runs
+from lictor.schema.commands import flow_runs, proposals, task_runs, teardowns
 from lictor.schema.errors import Missing
 from lictor.schema.mint import Mint
 from lictor.schema.rules import policies
@@ -67,7 +67,10 @@ def expire_pause(tx: Tx, id_: str, clock: Clock) -> bool:
 
 
 def end_cancelling(tx: Tx, id_: str, clock: Clock) -> bool:
-    """Declare a run CANCELLED that was to be stopped and has not said that it did; whether so."""
+    """Declare a run CANCELLED that was to be stopped and has not said that it did; whether so.
+
+    A worker is told, in the same transaction, to stop what may be left of it.
+    """
     loaded = _load(tx, id_, "CANCELLING")
     timeout_s = clock.settings.cancelling_timeout_s
     if loaded is None or not clock.passed(loaded.run.state_timestamp, timeout_s):
@@ -76,7 +79,11 @@ def end_cancelling(tx: Tx, id_: str, clock: Clock) -> bool:
         f"Cancelling was not confirmed within {timeout_s:g} s; the run was marked as cancelled."
     )
     cancelled = _state(clock, "CANCELLED", message)
-    return _propose(tx, policies.FLOW_CORE, loaded, cancelled, clock)
+    if not _propose(tx, policies.FLOW_CORE, loaded, cancelled, clock):
+        return False
+    if loaded.run.state_id == cancelled.id:
+        teardowns.of_cancelled_run(tx, id_, cancelled.id, clock.mint)
+    return True
 
 
 def end_pending(tx: Tx, id_: str, clock: Clock) -> bool:

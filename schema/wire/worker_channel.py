@@ -20,6 +20,8 @@ from lictor.schema.wire.workers import INTERVAL_MAX_S
 VERSION = "work_pool_worker_channel.v1"
 REQUIRED_CAPABILITIES = ("worker_heartbeat.v1", "work_pool_snapshot.v1")
 CLEANUP_DELIVERY = "cleanup_delivery.v1"
+CANCELLING_TIMEOUT: Literal["cancelling_timeout_teardown.v1"] = "cancelling_timeout_teardown.v1"
+"""The clean-up of a run that did not confirm its cancellation in time."""
 NAMES_MAX = 1000
 """Names in one list of a hello. Each queue is looked up."""
 
@@ -41,6 +43,13 @@ Outcome = Literal[
     "dead_lettered",
     "error",
 ]
+FrameType = Literal[
+    "worker.ready.v1",
+    "work_pool.snapshot.v1",
+    "cleanup.message.v1",
+    "cleanup.operation_result.v1",
+]
+"""What the server says."""
 SnapshotReason = Literal["initial", "work_pool_updated", "heartbeat_reconciliation"]
 CloseReason = Literal[
     "authentication_failed",
@@ -100,6 +109,13 @@ class Hello(_Strict):
             self.max_cleanup_concurrency = int(takes_cleanup and bool(self.handled_cleanup_kinds))
         if not takes_cleanup and (self.handled_cleanup_kinds or self.max_cleanup_concurrency):
             raise Fault(f"Value error, clean-up messages require {CLEANUP_DELIVERY!r}")
+
+    @property
+    def cleanup_concurrency(self) -> int:
+        """Clean-up messages that the worker takes at once; 0 if it takes none."""
+        if not self.handled_cleanup_kinds or self.max_cleanup_concurrency is UNSET:
+            return 0
+        return self.max_cleanup_concurrency
 
 
 class HelloFrame(_WorkerFrame):
@@ -190,6 +206,19 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     initial_snapshot: Snapshot
 
 
+class CleanupMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """What the worker is to tear down. It has until `lease_expires_at`, unless it renews."""
+
+    message_id: str
+    kind: CleanupKind
+    reservation_token: str
+    lease_expires_at: str
+    delivery_count: int
+    work_queue_id: str | None
+    target: Raw
+    data: Raw
+
+
 class OperationResult(msgspec.Struct, frozen=True, kw_only=True):
     """What came of an operation on a clean-up message.
 
@@ -208,7 +237,7 @@ class OperationResult(msgspec.Struct, frozen=True, kw_only=True):
 class ServerFrame(msgspec.Struct, frozen=True):
     """The envelope of what the server says."""
 
-    type: Literal["worker.ready.v1", "work_pool.snapshot.v1", "cleanup.operation_result.v1"]
+    type: FrameType
     id: str
     sent_at: str
-    payload: Ready | Snapshot | OperationResult
+    payload: Ready | Snapshot | CleanupMessage | OperationResult

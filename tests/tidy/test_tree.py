@@ -34,6 +34,8 @@ IMPORTED_ACTORS = {
     "actors/ingress/sockets/events.py imports lictor.actors.event_pages.Delivery": _MESSAGE,
     "actors/ingress/sockets/events.py imports lictor.actors.events.Pending": _MESSAGE,
     "actors/ingress/sockets/logs.py imports lictor.actors.logs.frame_of": _FRAME,
+    "actors/ingress/sockets/workers.py imports lictor.actors.cleanup.Lane": _PLACE,
+    "actors/ingress/sockets/workers.py imports lictor.actors.cleanup.Taker": _MESSAGE,
     "actors/ingress/sockets/workers.py imports lictor.actors.worker_channel.PoolGone": _MESSAGE,
     "actors/ingress/sockets/workers.py imports lictor.actors.worker_channel.Seat": _MESSAGE,
     "actors/ingress/sockets/task_runs.py imports lictor.actors.task_queue.Subscription": _PLACE,

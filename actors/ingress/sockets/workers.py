@@ -2,7 +2,8 @@
 
 The worker says hello and is answered with what it may have of the channel and with its pool. Then
 its heartbeats come in, and each change of the pool goes out. Runs are not sent here: workers ask
-for them. Clean-up messages are not delivered by this server, and the capability is declined.
+for them. A worker that can tear infrastructure down is sent clean-up messages, as many at once as
+it takes, and is answered what becomes of each that it acknowledges, releases or renews.
 
 Source: `prefect.server.api.workers.worker_channel_connect`, `prefect.workers._worker_channel`.
 """
@@ -10,30 +11,37 @@ Source: `prefect.server.api.workers.worker_channel_connect`, `prefect.workers._w
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import trio
 
+from lictor.actors.cleanup import Lane, Taker
 from lictor.actors.ingress.handshake import accept_prefect_socket
 from lictor.actors.ingress.services import Services
 from lictor.actors.ingress.socket import Disconnected, Ping, Socket, Text, text_frame
 from lictor.actors.journal import GroupFailed
 from lictor.actors.worker_channel import PoolGone, Seat
+from lictor.schema.commands import cleanup
 from lictor.schema.commands import worker_channel as commands
+from lictor.schema.commands.cleanup import Claim, Result
 from lictor.schema.commands.worker_channel import Admission, ChannelRefused
 from lictor.schema.errors import Refused, Unavailable
 from lictor.schema.mint import Mint
 from lictor.schema.rules import job_templates, json_schema
+from lictor.schema.tables.cleanup_messages import Holder
 from lictor.schema.wire.decode import BodyDecoder
 from lictor.schema.wire.worker_channel import (
+    CLEANUP_DELIVERY,
     REQUIRED_CAPABILITIES,
     VERSION,
     AckFrame,
+    CleanupMessage,
     CloseReason,
     FrameHead,
+    FrameType,
     HeartbeatFrame,
     Hello,
     HelloFrame,
@@ -57,7 +65,8 @@ CLOSE_CODES: Mapping[CloseReason, int] = {
     "transient_server_error": 1011,
 }
 
-_WorkerFrame = HeartbeatFrame | AckFrame | ReleaseFrame | RenewFrame
+_CleanupFrame = AckFrame | ReleaseFrame | RenewFrame
+_WorkerFrame = HeartbeatFrame | _CleanupFrame
 
 _head = msgspec.json.Decoder(FrameHead).decode
 _hello: BodyDecoder[HelloFrame] = BodyDecoder(HelloFrame)
@@ -72,6 +81,7 @@ _OPERATIONS: Mapping[type, Operation] = {
     ReleaseFrame: "release",
     RenewFrame: "renew",
 }
+_NOT_ACCEPTED = Result("unauthorized", "cleanup_delivery_not_accepted")
 
 
 class _Inbox:
@@ -145,7 +155,10 @@ async def _serve(socket: Socket, services: Services, name: str) -> CloseReason:
     with services.worker_channels.join(admission.work_pool_id, hello.worker_name) as seat:
         ready = _ready(hello, admission, await seat.take())
         await socket.send(_frame("worker.ready.v1", ready, services.mint))
-        return await _Channel(socket, services, name, hello, seat).run(inbox)
+        if not hello.cleanup_concurrency:
+            return await _Channel(socket, services, name, hello, seat, None).run(inbox)
+        with services.cleanup_queue.join(_taker(hello, admission)) as lane:
+            return await _Channel(socket, services, name, hello, seat, lane).run(inbox)
 
 
 async def _admit(services: Services, name: str, hello: Hello) -> Admission:
@@ -174,33 +187,55 @@ async def _admit(services: Services, name: str, hello: Hello) -> Admission:
 
 
 def _ready(hello: Hello, admission: Admission, snapshot: Snapshot) -> Ready:
+    accepted = list(REQUIRED_CAPABILITIES)
+    if hello.cleanup_concurrency:
+        accepted.append(CLEANUP_DELIVERY)
     asked = dict.fromkeys(hello.requested_capabilities)
     return Ready(
         consumer_id=hello.consumer_id,
         effective_heartbeat_interval_seconds=hello.heartbeat_interval_seconds,
-        accepted_capabilities=list(REQUIRED_CAPABILITIES),
-        rejected_capabilities=[name for name in asked if name not in REQUIRED_CAPABILITIES],
-        effective_max_cleanup_concurrency=0,
+        accepted_capabilities=accepted,
+        rejected_capabilities=[name for name in asked if name not in accepted],
+        effective_max_cleanup_concurrency=hello.cleanup_concurrency,
         resolved_work_queues=admission.queues,
         initial_snapshot=snapshot,
     )
 
 
-def _frame(type_: Any, payload: Ready | Snapshot | OperationResult, mint: Mint) -> bytes:
+def _taker(hello: Hello, admission: Admission) -> Taker:
+    return Taker(
+        admission.work_pool_id,
+        Holder(str(hello.consumer_id), hello.worker_name),
+        tuple(hello.handled_cleanup_kinds),
+        tuple(queue.id for queue in admission.queues),
+        hello.cleanup_concurrency,
+    )
+
+
+def _frame(
+    type_: FrameType, payload: Ready | Snapshot | CleanupMessage | OperationResult, mint: Mint
+) -> bytes:
     return text_frame(msgspec.json.encode(ServerFrame(type_, mint.id(), mint.now(), payload)))
 
 
 class _Channel:
-    """A channel that is open: what each side says from then on."""
+    """A channel that is open: what each side says from then on. `lane`: None without clean-up."""
 
     def __init__(
-        self, socket: Socket, services: Services, name: str, hello: Hello, seat: Seat
+        self,
+        socket: Socket,
+        services: Services,
+        name: str,
+        hello: Hello,
+        seat: Seat,
+        lane: Lane | None,
     ) -> None:
         self._socket = socket
         self._services = services
         self._name = name
         self._hello = hello
         self._seat = seat
+        self._lane = lane
 
     async def run(self, inbox: _Inbox) -> CloseReason:
         """Both directions at once; why the channel ends.
@@ -211,16 +246,18 @@ class _Channel:
         endings: list[CloseReason | Disconnected] = []
         async with trio.open_nursery() as nursery:
 
-            async def tell() -> None:
+            async def until_ended(saying: Callable[[], Awaitable[None]]) -> None:
                 try:
-                    await self._tell()
+                    await saying()
                 except PoolGone:
                     endings.append("authorization_failed")
                 except Disconnected as gone:
                     endings.append(gone)
                 nursery.cancel_scope.cancel()
 
-            nursery.start_soon(tell)
+            nursery.start_soon(until_ended, self._tell)
+            if self._lane is not None:
+                nursery.start_soon(until_ended, partial(self._deliver, self._lane))
             try:
                 await self._listen(inbox)
             except ChannelRefused as refusal:
@@ -240,14 +277,27 @@ class _Channel:
             frame = _frame("work_pool.snapshot.v1", snapshot, self._services.mint)
             await self._socket.send(frame)
 
+    async def _deliver(self, lane: Lane) -> None:
+        """Send clean-up messages. Ends by an exception."""
+        while True:
+            message = await lane.take()
+            frame = _frame("cleanup.message.v1", message, self._services.mint)
+            await self._socket.send(frame)
+            lane.sent()
+
     async def _listen(self, inbox: _Inbox) -> None:
         """Take what the worker says. Ends by an exception."""
         while True:
             frame = await inbox.next(_later)
             if isinstance(frame, HeartbeatFrame):
                 await self._beat(frame)
+            elif self._lane is None:
+                await self._answer(frame, _NOT_ACCEPTED)
+            elif isinstance(frame, RenewFrame):
+                await self._answer(frame, await self._operate(frame))
             else:
-                await self._decline(frame)
+                with self._lane.answering():
+                    await self._answer(frame, await self._operate(frame))
 
     async def _beat(self, frame: HeartbeatFrame) -> None:
         said, hello, services = frame.payload, self._hello, self._services
@@ -267,13 +317,29 @@ class _Channel:
             raise ChannelRefused("heartbeat_persistence_failed") from error
         services.worker_channels.reconcile(self._seat, updated)
 
-    async def _decline(self, frame: AckFrame | ReleaseFrame | RenewFrame) -> None:
-        """Nothing was delivered on this channel that could be acknowledged, released or renewed."""
-        result = OperationResult(
+    async def _operate(self, frame: _CleanupFrame) -> Result:
+        """Do what the worker says of a message; an error is for it to try again."""
+        said, services = frame.payload, self._services
+        job = partial(
+            cleanup.operate,
+            operation=_OPERATIONS[type(frame)],
+            claim=Claim(self._seat.work_pool_id, str(said.message_id), said.reservation_token),
+            mint=services.mint,
+            settings=services.settings,
+            release_reason=frame.payload.reason if isinstance(frame, ReleaseFrame) else None,
+        )
+        try:
+            return await services.journal.write(job)
+        except (Unavailable, GroupFailed):
+            return Result("error", "cleanup_queue_operation_failed")
+
+    async def _answer(self, frame: _CleanupFrame, result: Result) -> None:
+        payload = OperationResult(
             request_frame_id=frame.id,
             message_id=frame.payload.message_id,
             operation=_OPERATIONS[type(frame)],
-            status="unauthorized",
-            reason="cleanup_delivery_not_accepted",
+            status=result.status,
+            lease_expires_at=result.lease_expires_at,
+            reason=result.reason,
         )
-        await self._socket.send(_frame("cleanup.operation_result.v1", result, self._services.mint))
+        await self._socket.send(_frame("cleanup.operation_result.v1", payload, self._services.mint))

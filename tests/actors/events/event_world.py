@@ -93,6 +93,7 @@ class World:
             leases=cast(Any, None),
             task_queue=cast(Any, None),
             worker_channels=cast(Any, None),
+            cleanup_queue=cast(Any, None),
         )
 
     def new_hub(self, **limits: int) -> EventHub:

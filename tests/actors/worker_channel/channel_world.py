@@ -13,6 +13,7 @@ import msgspec
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from lictor.actors.cleanup import CleanupQueue
 from lictor.actors.executor import InlineExecutor
 from lictor.actors.ingress.http import Header
 from lictor.actors.ingress.services import Services
@@ -143,6 +144,7 @@ class World:
         self.journal = Journal(self.writer, InlineExecutor())
         self.readers = Readers(self.reader, [])
         self.channels = WorkerChannels(self.journal, self.readers)
+        self.cleanup = CleanupQueue(self.journal, self.readers, self.mint, self.settings)
         self.services = cast(
             Services,
             SimpleNamespace(
@@ -151,6 +153,7 @@ class World:
                 journal=self.journal,
                 readers=self.readers,
                 worker_channels=self.channels,
+                cleanup_queue=self.cleanup,
             ),
         )
         self._nursery = nursery
@@ -210,6 +213,7 @@ async def running(path: Path, **settings: Any) -> AsyncIterator[World]:
         world = World(path, nursery, **settings)
         await nursery.start(world.journal.run)
         nursery.start_soon(world.channels.run)
+        nursery.start_soon(world.cleanup.run)
         await world.create()
         yield world
         nursery.cancel_scope.cancel()

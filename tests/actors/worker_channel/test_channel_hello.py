@@ -65,16 +65,36 @@ async def test_named_queues_are_resolved_once_each_in_the_order_of_the_names(wor
     assert names == ["b", "default"]
 
 
-async def test_unknown_capabilities_and_clean_up_are_declined_and_no_more(world: World) -> None:
+async def test_clean_up_is_accepted_and_unknown_capabilities_are_declined(world: World) -> None:
     asked = hello(
         requested_capabilities=[*CLEANUP, "later.v9", "later.v9"],
         handled_cleanup_kinds=["cancelling_timeout_teardown.v1"],
         max_cleanup_concurrency=2,
     )
     (ready,) = (await world.greeted(asked)).payloads
-    assert ready["accepted_capabilities"] == ["worker_heartbeat.v1", "work_pool_snapshot.v1"]
-    assert ready["rejected_capabilities"] == ["cleanup_delivery.v1", "later.v9"]
-    assert ready["effective_max_cleanup_concurrency"] == 0
+    assert ready["accepted_capabilities"] == CLEANUP
+    assert ready["rejected_capabilities"] == ["later.v9"]
+    assert ready["effective_max_cleanup_concurrency"] == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "concurrency"),
+    [
+        ({"handled_cleanup_kinds": ["pending_claim_teardown.v1"]}, 1),
+        ({"handled_cleanup_kinds": ["pending_claim_teardown.v1"], "max_cleanup_concurrency": 0}, 0),
+        ({"max_cleanup_concurrency": 5}, 0),
+        ({}, 0),
+    ],
+)
+async def test_clean_up_needs_kinds_and_a_concurrency_which_is_one_when_unsaid(
+    world: World, asked: Any, concurrency: int
+) -> None:
+    socket = await world.greeted(hello(requested_capabilities=CLEANUP, **asked))
+    (ready,) = socket.payloads
+    accepted = CLEANUP[: 3 if concurrency else 2]
+    assert ready["accepted_capabilities"] == accepted
+    assert ready["rejected_capabilities"] == CLEANUP[len(accepted) :]
+    assert ready["effective_max_cleanup_concurrency"] == concurrency
 
 
 @pytest.mark.parametrize(
