@@ -50,8 +50,13 @@ def _parts(pool: WorkPool) -> list[Resource]:
     return parts
 
 
-def pool_status_changed(tx: Tx, pool: WorkPool, status: Status, mint: Mint) -> None:
-    """Store that a pool has come to be `status`; the next such event will name this one."""
+def pool_status_changed(
+    tx: Tx, pool: WorkPool, status: Status, mint: Mint, *, is_new: bool = False
+) -> None:
+    """Store that a pool has come to be `status`; the next such event will name this one.
+
+    Except for the event of a pool that `is_new`, which none follows.
+    """
     now = mint.now()
     before = pool_table.last_status_event(tx, pool.id)
     is_recent = before is not None and seconds_between(before.occurred, now) < FOLLOWS_S
@@ -70,7 +75,8 @@ def pool_status_changed(tx: Tx, pool: WorkPool, status: Status, mint: Mint) -> N
         received=now,
     )
     events.insert(tx, [event])
-    pool_table.update(tx, pool.id, {"last_status_event_id": event.id, "last_status_at": now})
+    if not is_new:
+        pool_table.update(tx, pool.id, {"last_status_event_id": event.id, "last_status_at": now})
 
 
 def queue_changed(

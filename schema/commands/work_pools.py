@@ -14,7 +14,7 @@ from lictor.schema.backends.tx import ReadTx, Tx, Value
 from lictor.schema.commands import work_events, work_queues
 from lictor.schema.errors import Conflict, Forbidden, IntegrityConflict, NotFound
 from lictor.schema.mint import Mint
-from lictor.schema.rules.work_status import pool_status
+from lictor.schema.rules.work_status import AGENT, pool_status
 from lictor.schema.tables import work_pools as table
 from lictor.schema.tables import work_queues as queue_table
 from lictor.schema.tables import workers as worker_table
@@ -40,8 +40,8 @@ def is_reserved(name: str) -> bool:
     return name.lower().startswith(RESERVED)
 
 
-def create(tx: Tx, body: WorkPoolCreate, mint: Mint) -> WorkPool:
-    """A new pool with its default queue.
+def create(tx: Tx, body: WorkPoolCreate, mint: Mint, *, tells_status: bool = False) -> WorkPool:
+    """A new pool with its default queue. `tells_status`: whether its first status is an event.
 
     Raises:
         Forbidden: the name is reserved.
@@ -52,6 +52,7 @@ def create(tx: Tx, body: WorkPoolCreate, mint: Mint) -> WorkPool:
     if table.id_of(tx, body.name) is not None:
         raise Conflict("A work pool with this name already exists.")
     now = mint.now()
+    status = pool_status(body.type, body.is_paused, has_online_worker=False)
     pool = WorkPool(
         id=mint.id(),
         created=now,
@@ -62,17 +63,17 @@ def create(tx: Tx, body: WorkPoolCreate, mint: Mint) -> WorkPool:
         base_job_template=Raw(encode_text(body.base_job_template)),
         is_paused=body.is_paused,
         concurrency_limit=body.concurrency_limit,
-        status=pool_status(body.type, body.is_paused, has_online_worker=False),
+        status=None if body.type == AGENT else status,
         default_queue_id=mint.id(),
         storage_configuration=Raw(encode_text(body.storage_configuration)),
         active_slots=None if body.concurrency_limit is None else 0,
     )
-    table.insert(tx, pool)
+    table.insert(tx, pool, status)
     queue = WorkQueueCreate(name=DEFAULT_QUEUE, description="The work pool's default queue.")
     work_queues.insert(tx, pool.default_queue_id, pool.id, pool.name, queue, mint)
     work_events.pool_changed(tx, pool, "created", mint)
-    if pool.status is not None:
-        work_events.pool_status_changed(tx, pool, pool.status, mint)
+    if tells_status:
+        work_events.pool_status_changed(tx, pool, status, mint, is_new=True)
     return pool
 
 
@@ -120,10 +121,10 @@ def update(tx: Tx, name: str, body: WorkPoolUpdate, mint: Mint) -> WorkPool:
             raise IntegrityConflict(f"{field} of work pool {pool.id} is null")
     changed = {field: _stored(value) for field, value in given.items()}
     table.update(tx, pool.id, {**changed, "updated": mint.now()})
+    settle_status(tx, pool.id, mint)
     _publish_changes(tx, pool, [field for field in _EVENT_FIELDS if field in given], mint)
     if given.keys() & _WORKERS_FIELDS:
         tx.publish(PoolChanged(pool.id))
-    settle_status(tx, pool.id, mint)
     return pool
 
 
@@ -153,7 +154,7 @@ def settle_status(tx: Tx, id_: str, mint: Mint) -> bool:
         return False
     type_, is_paused, before = row
     status = pool_status(type_, is_paused == 1, worker_table.is_any_online(tx, id_))
-    if status is None or status == before:
+    if status == (before or "NOT_READY"):
         return False
     table.update(tx, id_, {"status": status, "updated": mint.now()})
     pool = table.read(tx, id_)

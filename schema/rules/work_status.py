@@ -13,7 +13,8 @@ Status = Literal["READY", "NOT_READY", "PAUSED"]
 WorkerStatus = Literal["ONLINE", "OFFLINE"]
 
 AGENT = "prefect-agent"
-"""The pool type of agents, which send no heartbeats: such a pool has no status."""
+"""The pool type of agents: such a pool shows no status, and its pause does not change the one it
+has."""
 FOLLOWS_S = 600.0
 """A status event names the one before it when that is less than this old."""
 
@@ -34,11 +35,9 @@ def worker_status(until: Timestamp, now: Timestamp) -> WorkerStatus:
     return "ONLINE" if now < until else "OFFLINE"
 
 
-def pool_status(type_: str, is_paused: bool, has_online_worker: bool) -> Status | None:
-    """What a pool of this type is; None for one of agents."""
-    if type_ == AGENT:
-        return None
-    if is_paused:
+def pool_status(type_: str, is_paused: bool, has_online_worker: bool) -> Status:
+    """What a pool of this type is."""
+    if is_paused and type_ != AGENT:
         return "PAUSED"
     return "READY" if has_online_worker else "NOT_READY"
 

@@ -10,6 +10,7 @@ from msgspec import Raw
 from lictor.schema.backends.tx import ReadTx, Tx, Value
 from lictor.schema.filters.engine import of_filter
 from lictor.schema.filters.work_pools import WorkPoolFilter
+from lictor.schema.rules.work_status import AGENT, Status
 from lictor.schema.tables.runs import EMPTY_OBJECT
 from lictor.schema.times import Timestamp
 from lictor.schema.wire.work_pools import WorkPool
@@ -37,7 +38,8 @@ def to_wire(row: tuple[Any, ...]) -> WorkPool:
     return WorkPool(
         id_, created, updated, name, description, type_,
         EMPTY_OBJECT if template == "{}" else Raw(template),
-        is_paused == 1, limit, status, default_queue_id, Raw(storage), active_slots,
+        is_paused == 1, limit, None if type_ == AGENT else status, default_queue_id, Raw(storage),
+        active_slots,
     )  # fmt: skip
 
 
@@ -86,8 +88,8 @@ def active_slots(tx: ReadTx, id_: str) -> int:
     return 0 if row is None else row[0]
 
 
-def insert(tx: Tx, pool: WorkPool) -> None:
-    """Store a new pool, whose name must be free."""
+def insert(tx: Tx, pool: WorkPool, status: Status) -> None:
+    """Store a new pool, whose name must be free. `status`: that of a pool of agents too."""
     tx.run(
         "INSERT INTO work_pool (id, created, updated, name, description, type, base_job_template,"
         " is_paused, concurrency_limit, status, default_queue_id, storage_configuration)"
@@ -95,7 +97,7 @@ def insert(tx: Tx, pool: WorkPool) -> None:
         (
             pool.id, pool.created, pool.updated, pool.name, pool.description, pool.type,
             bytes(pool.base_job_template).decode(), int(pool.is_paused), pool.concurrency_limit,
-            pool.status, pool.default_queue_id, bytes(pool.storage_configuration).decode(),
+            status, pool.default_queue_id, bytes(pool.storage_configuration).decode(),
         ),
     )  # fmt: skip
 

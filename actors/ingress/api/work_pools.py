@@ -47,7 +47,7 @@ async def create(call: Call[WorkPoolCreate]) -> WorkPool:
         # Not in the transaction: every other write would wait for it.
         await trio.to_thread.run_sync(json_schema.load)
         job_templates.check_defaults(body.base_job_template)
-    job = partial(work_pools.create, body=body, mint=services.mint)
+    job = partial(work_pools.create, body=body, mint=services.mint, tells_status=True)
     return _for_client(call.request, await services.journal.write(job))
 
 

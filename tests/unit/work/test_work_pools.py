@@ -12,6 +12,7 @@ from lictor.schema.tables import flow_runs as flow_run_table
 from lictor.schema.tables import work_pools as table
 from lictor.schema.tables import work_queues as queue_table
 from lictor.schema.times import parse
+from lictor.schema.wire.work_queues import WorkQueueCreate
 
 
 def names(work: Work) -> list[str]:
@@ -42,12 +43,20 @@ def test_reading_a_pool_gives_what_its_creation_answered(work: Work) -> None:
     assert work_pools.find(work.tx, "pool") == made
 
 
-def test_a_pool_of_agents_has_no_status_whatever_happens(work: Work) -> None:
-    assert work.pool(type_="prefect-agent").status is None
+def test_a_pool_of_agents_shows_no_status_but_tells_when_it_is_ready(work: Work) -> None:
+    assert work.pool(type_="prefect-agent", is_paused=True).status is None
+    assert names(work)[-1] == "prefect.work-pool.not-ready"
     work.beat()
+    assert names(work) == ["prefect.work-pool.ready"]
+    work.update_pool(is_paused=False)
     work.update_pool(is_paused=True)
     assert work.pool_status() is None
-    assert not [name for name in names(work) if name.endswith(("ready", "paused"))]
+    assert names(work) == []
+
+
+def test_a_pool_that_is_not_asked_for_by_itself_is_told_without_a_status(work: Work) -> None:
+    work_pools.create_queue_without_pool(work.tx, WorkQueueCreate(name="q"), work.mint)
+    assert [name.split(".")[-1] for name in names(work)] == ["created"] * 3
 
 
 @pytest.mark.parametrize("name", ["prefect-x", "PREFECT", "Prefects"])
@@ -97,15 +106,25 @@ def test_what_a_pool_must_have_cannot_be_nulled(work: Work, field: str) -> None:
 
 def test_a_pause_is_told_once_and_each_status_names_the_one_before(work: Work) -> None:
     work.pool()
-    first = work.events()[-1]
+    work.events()
     work.update_pool(is_paused=True)
     work.update_pool(is_paused=True)
     (paused,) = work.events()
-    assert (paused.event, paused.follows) == ("prefect.work-pool.paused", first.id)
-    work.pass_seconds(601)
+    assert (paused.event, paused.follows) == ("prefect.work-pool.paused", None)
     work.update_pool(is_paused=False)
     (back,) = work.events()
-    assert (back.event, back.follows) == ("prefect.work-pool.not-ready", None)
+    assert (back.event, back.follows) == ("prefect.work-pool.not-ready", paused.id)
+    work.pass_seconds(601)
+    work.update_pool(is_paused=True)
+    (late,) = work.events()
+    assert (late.event, late.follows) == ("prefect.work-pool.paused", None)
+
+
+def test_a_change_tells_of_the_status_before_the_fields(work: Work) -> None:
+    work.pool()
+    work.events()
+    work.update_pool(description="d", is_paused=True)
+    assert names(work) == ["prefect.work-pool.paused", "prefect.work-pool.updated"]
 
 
 def test_a_paused_pool_is_ready_at_once_when_it_goes_on_with_a_worker_online(work: Work) -> None:

@@ -55,7 +55,7 @@ class Work:
 
     def pool(self, name: str = "pool", type_: str = "process", **body: Any) -> WorkPool:
         decoded = as_sent({"name": name, "type": type_, **body}, WorkPoolCreate)
-        return work_pools.create(self.tx, decoded, self.mint)
+        return work_pools.create(self.tx, decoded, self.mint, tells_status=True)
 
     def update_pool(self, name: str = "pool", **body: Any) -> None:
         work_pools.update(self.tx, name, as_sent(body, WorkPoolUpdate), self.mint)
