@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 
 class Refused(Exception):
@@ -97,14 +98,16 @@ class Invalid(Refused):
     status = 422
 
 
-class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One failed field. `loc` starts with "body", "query", "path" or "header"."""
+class FieldError(msgspec.Struct, frozen=True):
+    """One failed field. `loc` starts with "body", "query", "path" or "header"; `ctx` holds what
+    `msg` was made of, for those who word it anew.
+    """
 
     type: str
     loc: tuple[str | int, ...]
     msg: str
     input: Any = None
-    ctx: dict[str, Any] | None = None
+    ctx: dict[str, Any] | UnsetType = UNSET
 
 
 class InvalidRequest(Refused):

@@ -16,17 +16,25 @@ from uuid import UUID
 
 
 class Fault(ValueError):
-    """One field is wrong. `at` names a place below the value that was looked at.
+    """One field is wrong. `at` names a place below the value that was looked at, `ctx` holds what
+    `msg` was made of.
 
     A Struct's `__post_init__` raises it to blame one of its fields; a plain `ValueError` from there
     blames the Struct as a whole.
     """
 
-    def __init__(self, msg: str, type: str = "value_error", at: tuple[str | int, ...] = ()) -> None:
+    def __init__(
+        self,
+        msg: str,
+        type: str = "value_error",
+        at: tuple[str | int, ...] = (),
+        ctx: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(msg)
         self.msg = msg
         self.type = type
         self.at = at
+        self.ctx = ctx
 
 
 _INTEGER = re.compile(r"[+-]?\d+(_\d+)*(\.0+)?", re.ASCII)
@@ -37,6 +45,10 @@ _FALSE = frozenset({"0", "off", "f", "false", "n", "no"})
 _UUID = re.compile(
     r"(?:urn:uuid:)?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})|([0-9a-fA-F]{32})"
 )
+_NOT_IN_UUID = re.compile("[^0-9a-fA-F-]")
+_UUID_GROUPS = (8, 4, 4, 4, 12)
+_UUID_SIZES = (38, 45)
+"""Bytes of a hyphenated UUID in braces, and of one with `urn:uuid:`, the longest form."""
 _MOMENT = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
     r"(?:[Tt _](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
@@ -52,6 +64,7 @@ _UNIX = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 _MILLISECONDS_ABOVE = 2e10
 """A Unix time beyond this (the year 2603) is one of milliseconds."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_MOMENT = "value is not a valid datetime"
 _ISO_PERIOD = re.compile(
     r"([+-]?)P(?=.)(?:(\d+(?:\.\d+)?)Y)?(?:(\d+(?:\.\d+)?)M)?(?:(\d+(?:\.\d+)?)W)?"
     r"(?:(\d+(?:\.\d+)?)D)?"
@@ -151,8 +164,36 @@ def uuid(value: Any) -> UUID:
         text = value[1:-1]
     match = _UUID.fullmatch(text)
     if match is None or (text is not value and match[1] is None):
-        raise Fault("Input should be a valid UUID", "uuid_parsing")
+        reason = _not_a_uuid(value)
+        said = f"Input should be a valid UUID, {reason}"
+        raise Fault(said, "uuid_parsing", ctx={"error": reason})
     return UUID(match[1] or match[2])
+
+
+def _not_a_uuid(text: str) -> str:
+    """What keeps `text` from being a UUID. A place is counted from the brackets or the URN's
+    prefix when the length is right, else from the start.
+
+    Source: the Rust crate `uuid`, which pydantic parses with.
+    """
+    size = len(text.encode("utf-8", "replace"))
+    if size > _UUID_SIZES[1]:
+        return f"invalid length: found {size}"
+    is_braced = len(text) > 1 and text[0] == "{" and text[-1] == "}"
+    inner = text[1:-1] if is_braced else text.removeprefix("urn:uuid:")
+    if (strange := _NOT_IN_UUID.search(inner)) is not None:
+        skipped = 0 if size in _UUID_SIZES else text.index(inner)
+        place = skipped + len(inner[: strange.start()])
+        return f"invalid character: found `{strange[0]}` at {place}"
+    groups = [len(group) for group in inner.split("-")]
+    if len(groups) == 1 and inner is text:
+        return f"invalid length: found {size}"
+    if len(groups) != len(_UUID_GROUPS):
+        return f"invalid group count: expected 5, found {len(groups)}"
+    for number, (found, due) in enumerate(zip(groups[:4], _UUID_GROUPS, strict=False)):
+        if found != due:
+            return f"invalid group length in group {number}: expected {due}, found {found}"
+    return f"invalid group length in group 4: expected 12, found {size - 24}"
 
 
 def moment(value: Any) -> datetime:
@@ -162,7 +203,7 @@ def moment(value: Any) -> datetime:
     `now` is the moment at which it is read: the one value that needs a clock.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise Fault("Input should be a valid datetime", "datetime_type")
+        raise Fault(_NO_MOMENT)
     if not isinstance(value, str):
         return _from_unix(float(value) if abs(value) < 1e300 else math.inf)
     if _UNIX.fullmatch(value):
@@ -172,10 +213,8 @@ def moment(value: Any) -> datetime:
     try:
         match = _MOMENT.fullmatch(value)
         return _from_parts(match) if match is not None else _from_rare(value)
-    except (ValueError, OverflowError) as error:
-        raise Fault(
-            f"Input should be a valid datetime or date, {error}", "datetime_from_date_parsing"
-        ) from None
+    except (ValueError, OverflowError):
+        raise Fault(f"Value error, Unable to parse string [{value}]") from None
 
 
 def _from_parts(match: re.Match[str]) -> datetime:
@@ -218,11 +257,7 @@ def _from_unix(number_of: float) -> datetime:
     try:
         return _EPOCH + timedelta(seconds=seconds)
     except (OverflowError, ValueError):
-        raise Fault(
-            "Input should be a valid datetime, dates after 9999 are not supported as unix "
-            "timestamps",
-            "datetime_parsing",
-        ) from None
+        raise Fault(_NO_MOMENT) from None
 
 
 def period(value: Any) -> timedelta:

@@ -7,7 +7,7 @@ answer names every mistake.
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Mapping
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -23,7 +23,6 @@ ECHO_BYTES_MAX = 256 * 1024
 """A refused body is sent back beside its errors only up to this size."""
 
 _BODY: Loc = ("body",)
-_POSITION = re.compile(r" \(byte (\d+)\)$")
 _plain = msgspec.json.Decoder(strict=False).decode
 
 
@@ -79,15 +78,8 @@ class BodyDecoder(Generic[T]):
             return _plain(raw)
         except (UnicodeDecodeError, RecursionError):
             raise BadRequest("There was an error parsing the body") from None
-        except msgspec.DecodeError as error:
-            text = str(error)
-            position = int(match[1]) if (match := _POSITION.search(text)) else len(raw)
-            reason = _POSITION.sub("", text).removeprefix("JSON is malformed: ")
-            fault = FieldError(
-                "json_invalid", ("body", position), "JSON decode error", {}, {"error": reason}
-            )
-            echo = raw[:ECHO_BYTES_MAX].decode("utf-8", "replace")
-            raise InvalidRequest([fault], echo) from None
+        except msgspec.DecodeError:
+            return _as_python_reads_it(raw)
 
     def _walk(self, walk: Validator, value: Any) -> Any:
         info = self._info
@@ -101,10 +93,42 @@ class BodyDecoder(Generic[T]):
             value = {}
         if isinstance(value, dict):
             given = {key: item for key, item in value.items() if item is not None}
-            return walk.check(info, given, _BODY)
+            found = walk.check(info, given, _BODY)
+            walk.errors = [_of_parameter(error) for error in walk.errors]
+            return found
         for field in info.fields:
             walk.note("missing", "Field required", (*_BODY, field.encode_name), None)
         return BAD
+
+
+def _of_parameter(error: FieldError) -> FieldError:
+    """`error` in an embedded body, whose missing keys are parameters that got no input at all."""
+    if error.type == "missing" and len(error.loc) == 2:
+        return msgspec.structs.replace(error, input=None)
+    return error
+
+
+def _as_python_reads_it(raw: bytes) -> Any:
+    """What `json` makes of a body that is not strictly JSON: `NaN`, say, or UTF-16.
+
+    Raises:
+        InvalidRequest: nothing; the answer says where and why, in the words of `json`.
+        BadRequest: the bytes are not text, or nested too deeply.
+    """
+    try:
+        value = json.loads(raw)
+        json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        place, reason = error.pos, error.msg
+    except UnicodeEncodeError:
+        # A lone surrogate can neither be stored nor sent back.
+        place, reason = 0, "Lone surrogate in a string"
+    except (ValueError, RecursionError):
+        raise BadRequest("There was an error parsing the body") from None
+    else:
+        return value
+    fault = FieldError("json_invalid", ("body", place), "JSON decode error", {}, {"error": reason})
+    raise InvalidRequest([fault], raw[:ECHO_BYTES_MAX].decode("utf-8", "replace"))
 
 
 class _Required:

@@ -13,16 +13,21 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
-from msgspec import inspect
+from msgspec import UNSET, inspect
 
 from lictor.schema.errors import FieldError
 from lictor.schema.wire import coerce
 from lictor.schema.wire.coerce import Fault
+from lictor.schema.wire.enumerations import ENUMERATIONS
 
 Loc = tuple[str | int, ...]
 
 ERRORS_MAX = 100
 """A body of a million wrong items gets an answer of bounded size."""
+
+
+Complaint = tuple[str, str, dict[str, Any]]
+"""What a broken limit says: type, msg and ctx of the error."""
 
 
 class _Bad:
@@ -40,10 +45,14 @@ class Validator:
     def __init__(self) -> None:
         self.errors: list[FieldError] = []
 
-    def note(self, type: str, msg: str, loc: Loc, value: Any) -> Any:
+    def note(
+        self, type: str, msg: str, loc: Loc, value: Any, ctx: dict[str, Any] | None = None
+    ) -> Any:
         """Note one error (the first `ERRORS_MAX` are kept); always `BAD`."""
         if len(self.errors) < ERRORS_MAX:
-            self.errors.append(FieldError(type, loc, msg, value))
+            if ctx is None and msg.startswith("Value error"):
+                ctx = {"error": {}}
+            self.errors.append(FieldError(type, loc, msg, value, UNSET if ctx is None else ctx))
         return BAD
 
     def check(self, info: inspect.Type, value: Any, loc: Loc) -> Any:
@@ -55,58 +64,65 @@ class Validator:
         try:
             found = scalar(value)
         except Fault as fault:
-            return self.note(fault.type, fault.msg, loc, value)
+            return self.note(fault.type, fault.msg, loc, value, fault.ctx)
         limit = _LIMITS.get(kind)
         complaint = limit(info, found) if limit is not None else None
-        return found if complaint is None else self.note(*complaint, loc, value)
+        return found if complaint is None else self.broken(complaint, loc, value)
+
+    def broken(self, complaint: Complaint, loc: Loc, value: Any) -> Any:
+        """Note a broken limit; always `BAD`."""
+        type, msg, ctx = complaint
+        return self.note(type, msg, loc, value, ctx)
 
 
-# What a limit on a value says when it is broken: (type, msg), None when it holds.
-
-
-def _number_limit(info: Any, value: float) -> tuple[str, str] | None:
+def _number_limit(info: Any, value: float) -> Complaint | None:
     if info.ge is not None and not value >= info.ge:
         said = f"Input should be greater than or equal to {info.ge}"
-        return "greater_than_equal", said
+        return "greater_than_equal", said, {"ge": info.ge}
     if info.gt is not None and not value > info.gt:
-        return "greater_than", f"Input should be greater than {info.gt}"
+        return "greater_than", f"Input should be greater than {info.gt}", {"gt": info.gt}
     if info.le is not None and not value <= info.le:
-        return "less_than_equal", f"Input should be less than or equal to {info.le}"
+        said = f"Input should be less than or equal to {info.le}"
+        return "less_than_equal", said, {"le": info.le}
     if info.lt is not None and not value < info.lt:
-        return "less_than", f"Input should be less than {info.lt}"
+        return "less_than", f"Input should be less than {info.lt}", {"lt": info.lt}
     if info.multiple_of is not None and value % info.multiple_of:
-        return "multiple_of", f"Input should be a multiple of {info.multiple_of}"
+        said = f"Input should be a multiple of {info.multiple_of}"
+        return "multiple_of", said, {"multiple_of": info.multiple_of}
     return None
 
 
-def _string_limit(info: Any, value: str) -> tuple[str, str] | None:
-    if info.min_length is not None and len(value) < info.min_length:
-        said = f"String should have at least {_count(info.min_length, 'character')}"
-        return "string_too_short", said
-    if info.max_length is not None and len(value) > info.max_length:
-        said = f"String should have at most {_count(info.max_length, 'character')}"
-        return "string_too_long", said
+def _string_limit(info: Any, value: str) -> Complaint | None:
+    least, most = info.min_length, info.max_length
+    if least is not None and len(value) < least:
+        said = f"String should have at least {_count(least, 'character')}"
+        return "string_too_short", said, {"min_length": least}
+    if most is not None and len(value) > most:
+        said = f"String should have at most {_count(most, 'character')}"
+        return "string_too_long", said, {"max_length": most}
     if info.pattern is not None and not re.search(info.pattern, value):
-        return "string_pattern_mismatch", f"String should match pattern '{info.pattern}'"
+        said = f"String should match pattern '{info.pattern}'"
+        return "string_pattern_mismatch", said, {"pattern": info.pattern}
     return None
 
 
-def _moment_limit(info: Any, value: Any) -> tuple[str, str] | None:
+def _moment_limit(info: Any, value: Any) -> Complaint | None:
     if info.tz is None or info.tz == (value.tzinfo is not None):
         return None
     if info.tz:
-        return "timezone_aware", "Input should have timezone info"
-    return "timezone_naive", "Input should not have timezone info"
+        return "timezone_aware", "Input should have timezone info", {}
+    return "timezone_naive", "Input should not have timezone info", {}
 
 
-def _length_limit(info: Any, size: int, noun: str) -> tuple[str, str] | None:
+def _length_limit(info: Any, size: int, noun: str) -> Complaint | None:
     least, most = info.min_length, info.max_length
+    told = {"field_type": noun, "actual_length": size}
     if least is not None and size < least:
         said = f"{noun} should have at least {_count(least, 'item')} after validation, not {size}"
-        return "too_short", said
+        return "too_short", said, {**told, "min_length": least}
     if most is not None and size > most:
         said = f"{noun} should have at most {_count(most, 'item')} after validation, not {size}"
-        return "too_long", said
+        return "too_long", said, {**told, "max_length": most}
     return None
 
 
@@ -132,7 +148,7 @@ _SCALARS: dict[type, Callable[[Any], Any]] = {
     inspect.TimeDeltaType: coerce.period,
 }
 
-_LIMITS: dict[type, Callable[[Any, Any], tuple[str, str] | None]] = {
+_LIMITS: dict[type, Callable[[Any, Any], Complaint | None]] = {
     inspect.IntType: _number_limit,
     inspect.FloatType: _number_limit,
     inspect.StrType: _string_limit,
@@ -151,16 +167,18 @@ def _literal(walk: Validator, info: inspect.LiteralType, value: Any, loc: Loc) -
     for allowed in info.values:
         if type(allowed) is type(value) and allowed == value:
             return allowed
-    said = f"Input should be {_alternatives(info.values)}"
-    return walk.note("literal_error", said, loc, value)
+    enumeration = ENUMERATIONS.get(frozenset(info.values))
+    expected = _alternatives(enumeration or info.values)
+    type_ = "literal_error" if enumeration is None else "enum"
+    return walk.note(type_, f"Input should be {expected}", loc, value, {"expected": expected})
 
 
 def _enum(walk: Validator, info: inspect.EnumType, value: Any, loc: Loc) -> Any:
     for member in info.cls:
         if type(member.value) is type(value) and member.value == value:
             return member
-    said = f"Input should be {_alternatives(member.value for member in info.cls)}"
-    return walk.note("enum", said, loc, value)
+    expected = _alternatives(member.value for member in info.cls)
+    return walk.note("enum", f"Input should be {expected}", loc, value, {"expected": expected})
 
 
 def _alternatives(values: Iterable[Any]) -> str:
@@ -183,7 +201,7 @@ def _collection(walk: Validator, info: Any, value: Any, loc: Loc) -> Any:
         return BAD
     found = kind(items)
     complaint = _length_limit(info, len(found), noun)
-    return found if complaint is None else walk.note(*complaint, loc, value)
+    return found if complaint is None else walk.broken(complaint, loc, value)
 
 
 _COLLECTIONS: dict[type, tuple[type, str]] = {
@@ -219,7 +237,7 @@ def _dict(walk: Validator, info: inspect.DictType, value: Any, loc: Loc) -> Any:
     if bad:
         return BAD
     complaint = _length_limit(info, len(found), "Dictionary")
-    return found if complaint is None else walk.note(*complaint, loc, value)
+    return found if complaint is None else walk.broken(complaint, loc, value)
 
 
 def _struct(walk: Validator, info: inspect.StructType, value: Any, loc: Loc) -> Any:
@@ -245,7 +263,8 @@ def _struct(walk: Validator, info: inspect.StructType, value: Any, loc: Loc) -> 
     bad = any(each is BAD for each in found.values())
     if info.tag_field is not None and value.get(info.tag_field, info.tag) != info.tag:
         said = f"Input should be {info.tag!r}"
-        walk.note("literal_error", said, (*loc, info.tag_field), value[info.tag_field])
+        ctx = {"expected": repr(info.tag)}
+        walk.note("literal_error", said, (*loc, info.tag_field), value[info.tag_field], ctx)
         bad = True
     if info.forbid_unknown_fields:
         known = {field.encode_name for field in info.fields} | {info.tag_field}
@@ -262,7 +281,7 @@ def _built(walk: Validator, cls: type, fields: dict[str, Any], value: Any, loc: 
     try:
         return cls(**fields)
     except Fault as fault:
-        return walk.note(fault.type, fault.msg, (*loc, *fault.at), value)
+        return walk.note(fault.type, fault.msg, (*loc, *fault.at), value, fault.ctx)
     except (ValueError, TypeError) as error:
         return walk.note("value_error", f"Value error, {error}", loc, value)
 
