@@ -4,6 +4,7 @@ Owns    the batches that wait, and the subscriptions to log lines.
 Serves  `write(lines, size_bytes)`; `tail(filter)`, a context manager.
 Limits  `batches_waiting_max` batches and `bytes_waiting_max` bytes wait (then 503);
         `BATCHES_PER_JOB` batches go into one job.
+Timer   for `REPEATS_S` seconds after the start, batches that were stored before it are skipped.
 Fails   as the journal does: a job that fails is answered to all whose batches were in it.
 
 Theory: while one job is being written, the next batches gather. A job takes what waits, so that run
@@ -13,6 +14,8 @@ answer: what waits in the mailbox and what is under way.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -24,6 +27,7 @@ from lictor.actors.ingress.socket import text_frame
 from lictor.actors.journal import Journal
 from lictor.actors.mailbox import Mailbox
 from lictor.actors.observe import observe
+from lictor.schema.backends.tx import Tx
 from lictor.schema.errors import Unavailable
 from lictor.schema.filters.logs import LiveFilter, LogFilter
 from lictor.schema.mint import Mint
@@ -34,6 +38,8 @@ from lictor.schema.wire.logs import Log, LogCreate
 BATCHES_WAITING_MAX = 1024
 BYTES_WAITING_MAX = 64 * 1024 * 1024
 BATCHES_PER_JOB = 64
+REPEATS_S = 120.0
+"""Prefect's clients send a batch again that was not answered, for 62 s and some jitter."""
 FRAME_BYTES_MAX = 1024 * 1024
 """Prefect's clients close the connection on a longer message; one line less is the smaller loss."""
 
@@ -72,6 +78,8 @@ class LogWriter:
         self._mailbox: Mailbox[_Pending] = Mailbox("log writer", batches_waiting_max)
         self._bytes_waiting = 0
         self._bytes_waiting_max = bytes_waiting_max
+        self._stored_before = newest_seq
+        self._repeats_until_s = -math.inf
         self._fanout: Fanout[StoredLine] = Fanout(
             "The log stream", lambda item: frame_of(item.log), newest_seq
         )
@@ -109,6 +117,8 @@ class LogWriter:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until `close` was called and the mailbox is empty."""
         taken: list[_Pending] = []
+        if self._stored_before:
+            self._repeats_until_s = trio.current_time() + REPEATS_S
         task_status.started()
         try:
             while True:
@@ -128,15 +138,22 @@ class LogWriter:
         self._mailbox.close()
 
     async def _store(self, taken: list[_Pending]) -> None:
-        lines = [line for pending in taken for line in pending.lines]
         error: Exception | None = None
         try:
-            await self._journal.write(partial(table.insert, lines=lines, mint=self._mint))
+            await self._journal.write(self._job([pending.lines for pending in taken]))
         except Exception as refusal:
             error = refusal
         for pending in taken:
             pending.error = error
             pending.done.set()
+
+    def _job(self, batches: list[list[LogCreate]]) -> Callable[[Tx], None]:
+        if trio.current_time() < self._repeats_until_s:
+            until = self._stored_before
+            insert = table.insert_unless_repeated
+            return partial(insert, batches=batches, mint=self._mint, stored_until=until)
+        lines = [line for batch in batches for line in batch]
+        return partial(table.insert, lines=lines, mint=self._mint)
 
     def _on_commit(self, published: list[object]) -> None:
         for item in published:

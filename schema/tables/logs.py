@@ -141,6 +141,51 @@ def insert(tx: Tx, lines: list[LogCreate], mint: Mint) -> None:
     tx.publish(StoredLogs(first_seq, lines, created, salt))
 
 
+def insert_unless_repeated(
+    tx: Tx, batches: list[list[LogCreate]], mint: Mint, stored_until: int
+) -> None:
+    """`insert` the batches that do not stand, line by line, among the lines up to `stored_until`.
+
+    A client whose answer was cut off by a kill sends its batch again, and cannot know whether it
+    was stored. Lines have no id of their own; but no run says the same twice in a microsecond.
+    """
+    new = [each for each in batches if not _is_stored(tx, each, stored_until)]
+    insert(tx, [line for batch in new for line in batch], mint)
+
+
+def _is_stored(tx: ReadTx, batch: list[LogCreate], stored_until: int) -> bool:
+    first = batch[0]
+    starts = tx.all(
+        "SELECT seq FROM log WHERE flow_run = (SELECT key FROM log_run WHERE id = ?)"
+        " AND timestamp = ? AND seq <= ?",
+        (str(first.flow_run_id), _timestamp(first.timestamp), stored_until),
+    )
+    sent = (
+        [
+            (
+                _timestamp(line.timestamp),
+                line.name,
+                line.level,
+                _without_nul(line.message),
+                None if line.flow_run_id is None else str(line.flow_run_id),
+                None if line.task_run_id is None else str(line.task_run_id),
+            )
+            for line in batch
+        ]
+        if starts
+        else []
+    )
+    return any(_lines_at(tx, seq, len(sent)) == sent for (seq,) in starts)
+
+
+def _lines_at(tx: ReadTx, seq: int, count: int) -> list[tuple[Any, ...]]:
+    return tx.all(
+        f"SELECT l.timestamp, n.name, l.level, l.message, f.id, t.id FROM log l{_NAMES}"
+        " WHERE l.seq BETWEEN ? AND ? ORDER BY l.seq",
+        (seq, seq + count - 1),
+    )
+
+
 def _timestamp(moment: datetime) -> int:
     """Microseconds since 1970, moved into the years 1 to 9999 where an offset has led outside.
 

@@ -25,6 +25,19 @@ def test_it_says_where_the_api_is_and_how_a_client_gets_there(start: Start) -> N
     assert lictor.ask("/health") == (200, b"true")
 
 
+def test_log_lines_that_are_sent_again_after_a_kill_are_there_once(start: Start) -> None:
+    line = {"name": "n", "level": 20, "message": "m", "timestamp": "2026-11-21T12:00:00.123456Z"}
+    batch = [{**line, "flow_run_id": "0190a000-0000-7000-8000-000000000001"}]
+    lictor = start().until_ready()
+    assert lictor.ask("/logs/", batch)[0] == 201
+    lictor.signal(signal.SIGKILL)
+    lictor.ended()
+    lictor = start().until_ready()
+    # The client whose answer was cut off cannot know that its lines were stored.
+    assert lictor.ask("/logs/", batch)[0] == 201
+    assert len(msgspec.json.decode(lictor.ask("/logs/filter", {})[1])) == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_and_ends_with_0(start: Start, number: signal.Signals) -> None:
     lictor = start().until_ready()

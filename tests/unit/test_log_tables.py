@@ -59,6 +59,42 @@ def runs(tx: sqlite.SqliteTx) -> set[str]:
     return {row[0] for row in tx.all("SELECT id FROM log_run")}
 
 
+def test_a_batch_that_is_sent_again_is_stored_once(tx: sqlite.SqliteTx, mint: Mint) -> None:
+    logs.insert(tx, [*lines(1, OTHER), *lines(3, task=TASK), *lines(1)], mint)
+    until = logs.newest_seq(tx)
+    logs.insert_unless_repeated(tx, [lines(3, task=TASK), lines(2, OTHER)], mint, until)
+    assert logs.newest_seq(tx) == until + 2
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        [LogCreate("name", 20, "0", NOON, RUN, TASK), LogCreate("name", 20, "1", NOON, RUN)],
+        [LogCreate("name", 20, "0", NOON, RUN), LogCreate("other", 20, "1", NOON, RUN)],
+        [LogCreate("name", 20, "0", NOON, RUN), LogCreate("name", 30, "1", NOON, RUN)],
+        [LogCreate("name", 20, "0", NOON, RUN), LogCreate("name", 20, "2", NOON, RUN)],
+        [LogCreate("name", 20, "0", NOON, RUN), LogCreate("name", 20, "1", NOON, OTHER)],
+        [LogCreate("name", 20, f"{n}", NOON, RUN) for n in range(3)],
+        [LogCreate("name", 20, "0", NOON), LogCreate("name", 20, "1", NOON)],
+    ],
+)
+def test_a_batch_that_differs_anywhere_is_stored(
+    tx: sqlite.SqliteTx, mint: Mint, batch: list[LogCreate]
+) -> None:
+    logs.insert(tx, lines(2), mint)
+    logs.insert_unless_repeated(tx, [batch], mint, 2)
+    assert logs.newest_seq(tx) == 2 + len(batch)
+
+
+def test_what_was_stored_since_the_start_is_no_reason_to_skip_a_batch(
+    tx: sqlite.SqliteTx, mint: Mint
+) -> None:
+    logs.insert(tx, lines(1, OTHER), mint)
+    logs.insert(tx, lines(2), mint)
+    logs.insert_unless_repeated(tx, [lines(2)], mint, stored_until=1)
+    assert logs.newest_seq(tx) == 5
+
+
 def test_deleting_a_flow_run_takes_its_lines_and_forgets_its_runs(
     tx: sqlite.SqliteTx, mint: Mint
 ) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lictor.actors.ingress.http import Header
 from lictor.actors.ingress.socket import Disconnected, Frame, Ping, Text, text_frame
 from lictor.actors.ingress.sockets import logs as socket_handler
-from lictor.actors.logs import FRAME_BYTES_MAX, LogWriter, frame_of
+from lictor.actors.logs import FRAME_BYTES_MAX, REPEATS_S, LogWriter, frame_of
 from lictor.schema.errors import Unavailable
 from lictor.schema.mint import Mint
 from lictor.schema.wire.logs import Log, LogCreate
@@ -321,3 +321,21 @@ async def test_naive_and_zoned_timestamps_meet_the_same_live_filter(
     await wait_all_tasks_blocked()
     assert client.messages == ["late", "naive"]
     client.say.close()
+
+
+async def test_repeats_are_looked_for_as_long_as_clients_send_again_after_a_restart(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    journal: Any = HeldJournal()
+    journal.release.set()
+    writer, fresh = LogWriter(journal, Mint(), 7), LogWriter(journal, Mint(), 0)
+    await nursery.start(writer.run)
+    await nursery.start(fresh.run)
+    await writer.write(lines("a"), 10)
+    await fresh.write(lines("b"), 10)
+    await trio.sleep(REPEATS_S)
+    await writer.write(lines("c"), 10)
+    known = [job.keywords.get("stored_until") for job in journal.jobs]
+    assert known == [7, None, None]
+    writer.close()
+    fresh.close()
