@@ -187,7 +187,7 @@ async def _admit(services: Services, name: str, hello: Hello) -> Admission:
 
 
 def _ready(hello: Hello, admission: Admission, snapshot: Snapshot) -> Ready:
-    accepted = list(REQUIRED_CAPABILITIES)
+    accepted: list[str] = [*REQUIRED_CAPABILITIES]
     if hello.cleanup_concurrency:
         accepted.append(CLEANUP_DELIVERY)
     asked = dict.fromkeys(hello.requested_capabilities)
