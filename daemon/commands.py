@@ -40,11 +40,16 @@ Examples:
   lictor schedule preview "0 9 * * MON-FRI" --timezone Europe/Berlin
   lictor schedule preview PT36H --count 5
   lictor schedule preview "FREQ=MONTHLY;BYDAY=-1FR" --timezone America/New_York
+  lictor schedule preview my-flow/my-deployment
+  lictor schedule preview 0190b0a2-7a4c-7cc0-8d1d-8f6f2a1e7f10 --timezone Asia/Tokyo --count 3
+  lictor schedule preview my-flow/my-deployment --url http://server:4200/api
 """
 _AGENDA_EXAMPLES = """\b
 Examples:
   lictor agenda
-  lictor agenda --hours 2 --url http://server:4200/api
+  lictor agenda --hours 2 --timezone Europe/Berlin
+  lictor agenda --deployment my-flow/my-deployment --url http://server:4200/api
+  lictor agenda --json | jq -r 'select(.overdue_s > 60) | .run_id'
 """
 Command = Callable[..., Any]
 
@@ -126,7 +131,8 @@ def settings() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 def why(run_id: UUID, url: str | None, as_json: bool) -> None:
     """Say why a flow run is not running; asks the running server."""
-    from lictor.daemon.why import NoAnswer, ask
+    from lictor.daemon.api_client import NoAnswer
+    from lictor.daemon.why import ask
 
     try:
         answer = ask(run_id, url, os.environ)
@@ -142,33 +148,71 @@ def schedule() -> None:
 
 
 @schedule.command(epilog=_PREVIEW_EXAMPLES)
-@click.argument("expression")
-@click.option("--timezone", metavar="ZONE", help="IANA name of the zone (UTC).")
-@click.option("--count", type=click.IntRange(1, 1000), default=10, help="How many dates (10).")
-def preview(expression: str, timezone: str | None, count: int) -> None:
-    """Print the next dates of a cron expression, ISO 8601 duration or recurrence rule."""
+@click.argument("expression", metavar="EXPRESSION|DEPLOYMENT")
+@click.option(
+    "--timezone",
+    metavar="ZONE",
+    help="IANA name of the expression's zone (UTC), or of the zone to show a deployment's dates in"
+    " (that of each schedule).",
+)
+@click.option(
+    "--count", type=click.IntRange(1, 1000), default=10, help="How many dates of a schedule (10)."
+)
+@click.option("--url", metavar="URL", help="The API's address (PREFECT_API_URL).")
+def preview(expression: str, timezone: str | None, count: int, url: str | None) -> None:
+    """Print the next dates of a schedule, and the clock changes between them.
+
+    EXPRESSION is a cron expression, an ISO 8601 duration or a recurrence rule. DEPLOYMENT is the id
+    or the flow/deployment name of one that the running server has: all its schedules are shown.
+    """
+    from lictor.daemon import deployment_preview
+    from lictor.daemon.api_client import ApiClient, NoAnswer
     from lictor.daemon.schedule import NoSchedule
     from lictor.daemon.schedule import preview as lines
 
+    _require_zone(timezone)
+    now, said = datetime.now(UTC), []
     try:
-        for line in lines(expression, timezone, count, datetime.now(UTC)):
+        for line in lines(expression, timezone, count, now):
             click.echo(line)
+        return
     except NoSchedule as refusal:
-        _complain([str(refusal)])
-        sys.exit(Exit.CONFIGURATION)
+        if not deployment_preview.is_name(expression):
+            _complain([str(refusal)])
+            sys.exit(Exit.CONFIGURATION)
+        if " " in expression:  # perhaps a cron expression that is wrong, after all
+            said.append(f"{expression} is no schedule: {refusal}")
+    try:
+        client = ApiClient(url, os.environ)
+        for line in deployment_preview.preview(client, expression, timezone, count, now):
+            click.echo(line)
+    except NoAnswer as refusal:
+        _complain([*said, str(refusal)])
+        sys.exit(Exit.NO_ANSWER)
 
 
 @cli.command(epilog=_AGENDA_EXAMPLES)
 @click.option("--hours", type=click.FloatRange(0, 8760), default=24.0, help="How far (24).")
+@click.option("--deployment", metavar="DEPLOYMENT", help="Only this one: its id or flow/name.")
+@click.option("--timezone", metavar="ZONE", help="IANA name of the zone to show times in (local).")
 @click.option("--url", metavar="URL", help="The API's address (PREFECT_API_URL).")
-def agenda(hours: float, url: str | None) -> None:
-    """Print the scheduled runs that are due in the next hours; asks the running server."""
-    from lictor.daemon.agenda import due
-    from lictor.daemon.why import NoAnswer
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object on each line.")
+def agenda(
+    hours: float, deployment: str | None, timezone: str | None, url: str | None, as_json: bool
+) -> None:
+    """Print what is due in the next hours, overdue runs first; asks the running server.
 
+    `planned` are dates of schedules that no run has been made for yet: the server makes runs an
+    hour or a few dates ahead.
+    """
+    from lictor.daemon import agenda as page
+    from lictor.daemon.api_client import ApiClient, NoAnswer
+
+    _require_zone(timezone)
     try:
-        for line in due(datetime.now(UTC), hours, url, os.environ):
-            click.echo(line)
+        lookup = page.Agenda(ApiClient(url, os.environ), datetime.now(UTC), hours)
+        for entry in lookup.entries(deployment):
+            click.echo(page.as_json(entry) if as_json else page.as_line(entry, timezone))
     except NoAnswer as refusal:
         _complain([str(refusal)])
         sys.exit(Exit.NO_ANSWER)
@@ -180,6 +224,16 @@ def version() -> None:
     from lictor.daemon.version import version as installed
 
     click.echo(f"lictor {installed()}")
+
+
+def _require_zone(name: str | None) -> None:
+    from lictor.schema.rules.schedules import zones
+
+    try:
+        zones.zone(name)
+    except ValueError as error:
+        _complain([str(error)])
+        sys.exit(Exit.CONFIGURATION)
 
 
 def _load(config: Path | None, flags: dict[str, str | None]) -> Loaded:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from lictor.schema.rules.schedules import zones
 from lictor.schema.rules.schedules.dates import dates
 from lictor.schema.wire.coerce import Fault
-from lictor.schema.wire.schedules import ScheduleBody
+from lictor.schema.wire.schedules import CronSchedule, IntervalSchedule, Schedule, ScheduleBody
 
 
 class NoSchedule(Exception):
@@ -44,16 +45,34 @@ def preview(expression: str, timezone: str | None, count: int, now: datetime) ->
     """
     schedule = body(expression, timezone).schedule(now)
     zone = zones.zone(schedule.timezone)
-    last = now.astimezone(zone)
+    last = now
     found = dates(schedule, now, n=count)
     for date in found:
         for change in zones.changes(zone, last, date):
-            shown = change.at.astimezone(zone)
-            forward = change.after > change.before
-            moved = abs(change.after - change.before)
-            way = "forward" if forward else "back"
-            yield f"-- clocks go {way} by {moved} at {shown:%Y-%m-%d %H:%M %Z} --"
-        yield f"{date:%a %Y-%m-%d %H:%M:%S %Z (UTC%z)}"
+            yield change_line(change, zone)
+        yield date_text(date)
         last = date
     if not found:
         yield "no more dates"
+
+
+def date_text(date: datetime) -> str:
+    """A date as its zone's clocks and calendar show it."""
+    return f"{date:%a %Y-%m-%d %H:%M:%S %Z (UTC%z)}"
+
+
+def change_line(change: zones.Change, zone: ZoneInfo, name: str = "") -> str:
+    """The line that tells of a change of the zone's clocks; `name`: whose, where it is not clear"""
+    shown = change.at.astimezone(zone)
+    way = "forward" if change.gap.total_seconds() > 0 else "back"
+    whose = f"{name}: " if name else ""
+    return f"-- {whose}clocks go {way} by {abs(change.gap)} at {shown:%Y-%m-%d %H:%M %Z} --"
+
+
+def described(schedule: Schedule) -> str:
+    """The kind of a schedule and what it says, on one line."""
+    if isinstance(schedule, IntervalSchedule):
+        return f"every {timedelta(seconds=schedule.interval)}"
+    if isinstance(schedule, CronSchedule):
+        return f"cron {schedule.cron}"
+    return "rrule " + " ".join(schedule.rrule.split())

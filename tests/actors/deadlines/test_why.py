@@ -17,6 +17,7 @@ from deadline_world import World
 from lictor.actors.ingress.api import explanations
 from lictor.actors.ingress.operations import Call
 from lictor.daemon import why
+from lictor.daemon.api_client import AUTH_VARIABLE, DEFAULT_URL, URL_VARIABLE, NoAnswer
 from lictor.daemon.commands import cli
 from lictor.schema.errors import NotFound
 
@@ -74,7 +75,7 @@ class Answering:
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name in (why.URL_VARIABLE, why.AUTH_VARIABLE):
+    for name in (URL_VARIABLE, AUTH_VARIABLE):
         monkeypatch.delenv(name, raising=False)
 
     def install(body: Any, status: int = 200) -> Answering:
@@ -89,14 +90,14 @@ def test_the_command_prints_the_sentence(answering: Any) -> None:
     answer = answering({"sentence": "It waits.", "until": None})
     result = CliRunner().invoke(cli, ["why", str(RUN_ID)])
     assert (result.exit_code, result.output) == (0, "It waits.\n")
-    assert answer.request.full_url == f"{why.DEFAULT_URL}/lictor/flow_runs/{RUN_ID}/why"
+    assert answer.request.full_url == f"{DEFAULT_URL}/lictor/flow_runs/{RUN_ID}/why"
     result = CliRunner().invoke(cli, ["why", "--json", str(RUN_ID)])
     assert json.loads(result.output)["until"] is None
 
 
 def test_the_address_is_the_flags_then_the_clients(answering: Any) -> None:
     answer = answering({"sentence": ""})
-    environment = {why.URL_VARIABLE: "http://a:1/api/", why.AUTH_VARIABLE: "me:secret"}
+    environment = {URL_VARIABLE: "http://a:1/api/", AUTH_VARIABLE: "me:secret"}
     why.ask(RUN_ID, None, environment)
     assert answer.request.full_url.startswith("http://a:1/api/lictor/")
     assert answer.request.get_header("Authorization") == "Basic bWU6c2VjcmV0"
@@ -127,8 +128,8 @@ def test_a_refusal_is_one_line_that_says_what_to_do(
 @pytest.mark.parametrize("url", ["file:///etc/hosts", "localhost:4200", ""])
 def test_only_addresses_of_the_web_are_asked(url: str) -> None:
     if url:
-        with pytest.raises(why.NoAnswer, match="not the address"):
+        with pytest.raises(NoAnswer, match="not the address"):
             why.ask(RUN_ID, url, {})
     else:
-        with pytest.raises(why.NoAnswer, match="Is the server running"):
-            why.ask(RUN_ID, None, {why.URL_VARIABLE: "http://127.0.0.1:1/api"})
+        with pytest.raises(NoAnswer, match="Is the server running"):
+            why.ask(RUN_ID, None, {URL_VARIABLE: "http://127.0.0.1:1/api"})
