@@ -146,11 +146,11 @@ class _Maker:
                 )
             queue_name = body.work_queue_name
             queue_id = self._queue_id(self._pool.name, queue_name)
-        origin = flow_runs.Origin(template.version, queue_id, queue_name, template.labels)
-        run = self._body(body, parameters)
-        return flow_runs.create(
-            self._tx, run, self._created_by, self._mint, self._settings, origin
+        origin = flow_runs.Origin(
+            template.version, queue_id, queue_name, template.labels, has_deployment=True
         )
+        run = self._body(body, parameters)
+        return flow_runs.create(self._tx, run, self._created_by, self._mint, self._settings, origin)
 
     def _require_job_variables_fit(self, given: dict[str, Any] | None) -> None:
         """Checked once for runs that say the same: it takes longer than all else."""

@@ -35,14 +35,15 @@ PENDING = StateBody(type="PENDING")
 
 
 class Origin(NamedTuple):
-    """Where a run comes from: a version of its deployment, the queue it waits in, and the labels
-    that it inherits, as JSON text.
+    """Where a run comes from: a version of its deployment, the queue it waits in, the labels that
+    it inherits, as JSON text, and whether they are those of a deployment.
     """
 
     deployment_version: str | None
     work_queue_id: str | None
     work_queue_name: str | None
     labels: str
+    has_deployment: bool
 
 
 def create(
@@ -58,10 +59,10 @@ def create(
     `origin`: found out from the body unless it is given.
 
     Raises:
-        IntegrityConflict: the flow does not exist, or an empty idempotency key is taken.
+        IntegrityConflict: the flow, the parent task run or the infrastructure block does not exist,
+            or an empty idempotency key is taken.
         NotFound: the work pool or queue does not exist.
         InvalidRequest: the parameters are larger than the limit.
-        Missing: the parent task run does not exist.
     """
     now = mint.now()
     parameters = proposals.sized_parameters(body.parameters, settings)
@@ -74,6 +75,7 @@ def create(
     earlier = _earlier(tx, flow_id, body.idempotency_key, now)
     if earlier is not None:
         return earlier, False
+    _require_relations(tx, body)
     run = _new_record(body, mint)
     first = proposals.state(body.state or PENDING, mint)
     store = FlowStore(tx, run, mint)
@@ -82,7 +84,7 @@ def create(
     state = transition.proposed
     assert state is not None, "the first state of a run is never refused"
     run.state_id = state.id
-    labels = _labels(origin.labels, run, body.labels)
+    labels = _labels(origin, run, body.labels)
     row = _new_row(run, body, origin, parameters, labels, created_by, now)
     table.insert(tx, row, body.tags)
     details = _write_state(tx, mint, run.id, state)
@@ -111,6 +113,15 @@ def _earlier(tx: Tx, flow_id: str, key: str | None, now: Timestamp) -> FlowRun |
     return earlier
 
 
+def _require_relations(tx: Tx, body: FlowRunCreate) -> None:
+    """Raises `IntegrityConflict` unless what a new run refers to exists; there are no blocks."""
+    parent = body.parent_task_run_id
+    if parent is not None and not tx.one("SELECT 1 FROM task_run WHERE id = ?", (str(parent),)):
+        raise IntegrityConflict(f"there is no task run {parent}")
+    if body.infrastructure_document_id is not None:
+        raise IntegrityConflict(f"there is no block {body.infrastructure_document_id}")
+
+
 def _new_record(body: FlowRunCreate, mint: Mint) -> FlowRunRecord:
     """The run that a body asks for, before its first state."""
     parent = body.parent_task_run_id
@@ -130,13 +141,13 @@ def _origin(tx: Tx, body: FlowRunCreate, flow_labels: str) -> Origin:
     Raises:
         NotFound: the work pool or queue does not exist.
     """
-    labels, queue_id = flow_labels, None
-    if body.work_pool_name is not None:
-        queue_id = work_queues.find(tx, body.work_pool_name, body.work_queue_name).id
+    row = queue_id = None
+    if body.work_pool_name:
+        queue_id = work_queues.find(tx, body.work_pool_name, body.work_queue_name or None).id
     if body.deployment_id is not None:
         row = tx.one("SELECT labels FROM deployment WHERE id = ?", (str(body.deployment_id),))
-        labels = flow_labels if row is None else row[0]
-    return Origin(None, queue_id, body.work_queue_name, labels)
+    labels = flow_labels if row is None else row[0]
+    return Origin(None, queue_id, body.work_queue_name, labels, row is not None)
 
 
 def _new_row(
@@ -340,12 +351,13 @@ def delete(tx: Tx, id_: str) -> bool:
     return True
 
 
-def _labels(inherited: str, run: FlowRunRecord, given: Labels | None) -> str:
+def _labels(origin: Origin, run: FlowRunRecord, given: Labels | None) -> str:
     """The labels of a new run: those it inherits, its flow's and deployment's ids, the given ones;
-    later ones win.
+    later ones win. The id of a deployment that does not exist is none of them.
     """
+    inherited = origin.labels
     ids: Labels = {"prefect.flow.id": run.flow_id}
-    if run.deployment_id is not None:
+    if origin.has_deployment and run.deployment_id is not None:
         ids["prefect.deployment.id"] = run.deployment_id
     elif inherited == "{}" and not given:
         return f'{{"prefect.flow.id":"{run.flow_id}"}}'

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from lictor.schema.filters.deployments import DeploymentFilter
 from lictor.schema.wire.concurrency_limits import LimitAnswer
-from lictor.schema.wire.flow_runs import BulkLimit, FlowRunPolicy, Labels
+from lictor.schema.wire.flow_runs import BulkLimit, FlowRunPolicyBody, Labels
 from lictor.schema.wire.schedules import ScheduleBody
 from lictor.schema.wire.states import StateBody
 
@@ -175,7 +175,7 @@ class DeploymentFlowRunCreate(msgspec.Struct, kw_only=True, forbid_unknown_field
     enforce_parameter_schema: bool | None = None
     context: dict[str, Raw] = msgspec.field(default_factory=dict)
     infrastructure_document_id: UUID | None = None
-    empirical_policy: FlowRunPolicy = msgspec.field(default_factory=FlowRunPolicy)
+    empirical_policy: FlowRunPolicyBody = msgspec.field(default_factory=FlowRunPolicyBody)
     tags: list[str] = msgspec.field(default_factory=list)
     idempotency_key: str | None = None
     labels: Labels | None = None

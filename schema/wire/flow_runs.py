@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from lictor.schema.wire.coerce import Fault
 from lictor.schema.wire.states import State, StateBody
 
 Labels = dict[str, bool | int | float | str]
@@ -41,6 +42,17 @@ class FlowRunPolicy(msgspec.Struct, kw_only=True, omit_defaults=True):
         if retries == self.retries and delay == self.retry_delay:
             return self
         return msgspec.structs.replace(self, retries=retries, retry_delay=delay)
+
+
+class FlowRunPolicyBody(FlowRunPolicy, kw_only=True, omit_defaults=True):
+    """A policy in a request: the deprecated delay must do for the newer one, in whole seconds."""
+
+    def __post_init__(self) -> None:
+        if not self.retry_delay and not self.retry_delay_seconds.is_integer():
+            said = "Input should be a valid integer, got a number with a fractional part"
+            raise Fault(said, "int_from_float", ("retry_delay",))
+        if self.pause_keys:
+            self.pause_keys = list(dict.fromkeys(self.pause_keys))
 
 
 class FlowRun(msgspec.Struct):
@@ -98,7 +110,7 @@ class FlowRunCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     context: dict[str, Raw] = msgspec.field(default_factory=dict)
     parent_task_run_id: UUID | None = None
     infrastructure_document_id: UUID | None = None
-    empirical_policy: FlowRunPolicy = msgspec.field(default_factory=FlowRunPolicy)
+    empirical_policy: FlowRunPolicyBody = msgspec.field(default_factory=FlowRunPolicyBody)
     tags: list[str] = msgspec.field(default_factory=list)
     labels: Labels | None = msgspec.field(default_factory=dict)
     idempotency_key: str | None = None
@@ -114,7 +126,7 @@ class FlowRunUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     name: str | UnsetType | None = UNSET
     flow_version: str | UnsetType | None = UNSET
     parameters: dict[str, Raw] | UnsetType = UNSET
-    empirical_policy: FlowRunPolicy | UnsetType = UNSET
+    empirical_policy: FlowRunPolicyBody | UnsetType = UNSET
     tags: list[str] | UnsetType = UNSET
     infrastructure_pid: str | UnsetType | None = UNSET
     job_variables: dict[str, Raw] | UnsetType | None = UNSET

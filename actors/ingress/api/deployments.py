@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from lictor.actors.ingress.api.deployment_runs import load_json_schema
+from lictor.actors.ingress.api.flow_runs import created_by
 from lictor.actors.ingress.api.paging import filters_of
 from lictor.actors.ingress.http import Response, encode
 from lictor.actors.ingress.operations import Call, Operation
@@ -25,8 +26,12 @@ BULK_LIMIT = 50
 
 
 async def create(call: Call[DeploymentCreate]) -> Response:
-    """Create a deployment, or change the one of that flow and name."""
+    """Create a deployment, or change the one of that flow and name.
+
+    Who asks is not noted, but must be said rightly.
+    """
     services = call.services
+    created_by(call.request)
     if call.body.enforce_parameter_schema is True:
         await load_json_schema()
     job = partial(

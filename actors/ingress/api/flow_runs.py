@@ -17,6 +17,7 @@ from lictor.schema.commands import flow_run_changes, flow_runs
 from lictor.schema.errors import NotFound
 from lictor.schema.tables import flow_runs as table
 from lictor.schema.times import parse
+from lictor.schema.wire.decode import parameter
 from lictor.schema.wire.flow_runs import (
     FlowRun,
     FlowRunCreate,
@@ -112,15 +113,20 @@ def created_by(request: Request) -> str | None:
     """Who made the run, as JSON text, from the headers an automation's action sends.
 
     Source: `prefect.server.api.dependencies.get_created_by`; both headers are needed.
+
+    Raises:
+        InvalidRequest: the id is not one.
     """
     id_ = request.header(b"prefect-automation-id")
-    name = request.header(b"prefect-automation-name")
-    if id_ is None or name is None:
+    if id_ is None:
         return None
+    creator = str(parameter(("header", "prefect-automation-id"), UUID, id_.decode("latin-1")))
+    name = request.header(b"prefect-automation-name")
     try:
-        creator = str(UUID(id_.decode("ascii")))
-        display_value = base64.b64decode(name).decode("utf-8")
+        display_value = base64.b64decode(name or b"").decode("utf-8")
     except (ValueError, binascii.Error):
+        return None
+    if not display_value:
         return None
     return encode({"id": creator, "type": "AUTOMATION", "display_value": display_value}).decode()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -50,9 +50,15 @@ class Api:
     def __init__(self, services: Services) -> None:
         self._handle = build_handle(services, OPERATIONS, services.settings)
 
-    async def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> tuple[int, Any]:
         raw = b"" if body is None else msgspec.json.encode(body)
-        response = await self._handle(Request(method, f"/api{path}", b"", [], raw))
+        response = await self._handle(Request(method, f"/api{path}", b"", list(headers), raw))
         return response.status, msgspec.json.decode(response.body) if response.body else None
 
     async def flow(self, name: str = "flow") -> str:

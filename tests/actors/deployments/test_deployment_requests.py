@@ -178,3 +178,20 @@ async def test_runs_asked_for_after_their_deployment_is_gone_have_failed(
     assert status == 200
     told = [(each["status"], each["error"]) for each in answer["results"]]
     assert told == [("CREATED", None)] * RUNS_IN_JOB + [("FAILED", "Deployment not found")] * 2
+
+
+async def test_an_automation_that_makes_things_says_its_id_rightly_and_its_name(api: Any) -> None:
+    flow_id = await api.flow()
+    id_ = await api.deployment(flow_id)
+    run, wrong = f"/deployments/{id_}/create_flow_run", [(b"prefect-automation-id", b"x")]
+    for path, body in (("/deployments/", {"flow_id": flow_id, "name": "d"}), (run, {})):
+        status, answer = await api("POST", path, body, headers=wrong)
+        assert status == 422
+        assert answer["exception_detail"][0]["loc"] == ["header", "prefect-automation-id"]
+    for name, shown in ((b"bmFtZQ==", "name"), (b"", None), (b"!!", None), (b"w", None)):
+        headers = [
+            (b"prefect-automation-id", NOBODY.encode()),
+            (b"prefect-automation-name", name),
+        ]
+        creator = (await api("POST", run, {}, headers=headers))[1]["created_by"]
+        assert creator == (shown and {"id": NOBODY, "type": "AUTOMATION", "display_value": shown})

@@ -9,12 +9,13 @@ import msgspec
 import pytest
 from command_world import World, as_sent
 
-from lictor.schema.commands import bulk, flow_run_changes, flow_runs
+from lictor.schema.commands import bulk, flow_run_changes, flow_runs, work_pools
 from lictor.schema.errors import BadRequest, IntegrityConflict, InvalidRequest, Missing, NotFound
 from lictor.schema.tables import flow_runs as table
 from lictor.schema.times import parse
 from lictor.schema.wire.flow_runs import FlowRun, FlowRunUpdate
 from lictor.schema.wire.states import SetState
+from lictor.schema.wire.work_pools import WorkPoolCreate
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
@@ -99,13 +100,38 @@ def test_an_empty_idempotency_key_is_stored_but_never_looked_for(world: World) -
     [
         ({"flow_id": NOBODY}, IntegrityConflict),
         ({"work_pool_name": "none"}, NotFound),
-        ({"parent_task_run_id": NOBODY}, Missing),
+        ({"work_pool_name": "none", "work_queue_name": "q"}, NotFound),
+        ({"parent_task_run_id": NOBODY}, IntegrityConflict),
+        ({"infrastructure_document_id": NOBODY}, IntegrityConflict),
         ({"parameters": {"x": "y" * 600_000}}, InvalidRequest),
     ],
 )
 def test_a_refused_creation_says_why(world: World, body: dict[str, Any], error: type) -> None:
     with pytest.raises(error):
         world.run(**body)
+
+
+def test_an_empty_name_of_a_pool_or_a_queue_counts_as_none(world: World) -> None:
+    assert world.run(work_pool_name="", work_queue_name="q").work_queue_id is None
+    pool = work_pools.create(world.tx, WorkPoolCreate(name="pool"), world.mint)
+    assert world.run(work_pool_name="pool", work_queue_name="").work_queue_id == (
+        pool.default_queue_id
+    )
+
+
+def test_a_deployment_that_is_not_there_labels_no_run(world: World) -> None:
+    run = answer(world.run(deployment_id=NOBODY))
+    assert run["deployment_id"] == NOBODY
+    assert run["labels"] == {"from": "flow", "prefect.flow.id": world.flow_id}
+
+
+def test_a_policy_counts_whole_seconds_and_each_pause_once(world: World) -> None:
+    run = answer(world.run(empirical_policy={"pause_keys": ["b", "a", "b"]}))
+    assert run["empirical_policy"]["pause_keys"] == ["b", "a"]
+    run = answer(world.run(empirical_policy={"retry_delay": 3, "retry_delay_seconds": 0.5}))
+    assert run["empirical_policy"]["retry_delay"] == 3
+    with pytest.raises(ValueError, match="fractional part"):
+        world.run(empirical_policy={"retry_delay_seconds": 0.5})
 
 
 def test_a_transition_writes_its_state_its_run_and_its_event(world: World) -> None:
