@@ -16,6 +16,7 @@ from lictor.schema.commands import work_pools, work_queues
 from lictor.schema.errors import Conflict, Invalid, NotFound
 from lictor.schema.mint import Mint
 from lictor.schema.rules import job_templates, json_schema
+from lictor.schema.rules.work_status import AGENT_POOL
 from lictor.schema.tables.runs import encode_text
 from lictor.schema.wire.deployments import (
     DeploymentCreate,
@@ -47,7 +48,9 @@ def columns(tx: Tx, body: DeploymentCreate | DeploymentUpdate, mint: Mint) -> di
     elif name is not None:
         queue = work_pools.find_queue_without_pool(tx, name)
         if queue is None:
-            queue = work_pools.create_queue_without_pool(tx, WorkQueueCreate(name=name), mint)
+            queue = work_pools.create_queue_without_pool(
+                tx, WorkQueueCreate(name=name, priority=1), mint
+            )
         found["work_queue_id"] = queue.id
     return found
 
@@ -59,7 +62,7 @@ def require_fit_to_create(tx: ReadTx, body: DeploymentCreate) -> None:
         NotFound: there is no such pool.
         Invalid: they do not fit.
     """
-    if not body.work_pool_name or body.work_pool_name == work_pools.AGENT_POOL:
+    if not body.work_pool_name or body.work_pool_name == AGENT_POOL:
         return
     template = _template_of_pool(tx, body.work_pool_name)
     if body.job_variables is UNSET or not body.job_variables:

@@ -14,7 +14,8 @@ from lictor.schema.backends.tx import ReadTx, Tx, Value
 from lictor.schema.commands import work_events, work_queues
 from lictor.schema.errors import Conflict, Forbidden, IntegrityConflict, NotFound
 from lictor.schema.mint import Mint
-from lictor.schema.rules.work_status import AGENT, pool_status
+from lictor.schema.rules.work_status import AGENT, AGENT_POOL, pool_status
+from lictor.schema.tables import agent_queues
 from lictor.schema.tables import work_pools as table
 from lictor.schema.tables import work_queues as queue_table
 from lictor.schema.tables import workers as worker_table
@@ -25,8 +26,6 @@ from lictor.schema.wire.work_queues import WorkQueue, WorkQueueCreate
 RESERVED = "prefect"
 """Names that begin so, in any case, are Prefect's own."""
 DEFAULT_QUEUE = "default"
-AGENT_POOL = "default-agent-pool"
-"""Where queues are made that are asked for without a pool."""
 
 
 class PoolChanged(msgspec.Struct, frozen=True):
@@ -180,6 +179,7 @@ def delete(tx: Tx, name: str, mint: Mint) -> None:
         queue = queue_table.read(tx, queue_id)
         assert queue is not None
         work_events.queue_changed(tx, queue, "deleted", mint)
+        agent_queues.let_go(tx, queue)
     work_events.pool_changed(tx, pool, "deleted", mint)
     table.delete(tx, pool.id)
     tx.publish(PoolChanged(pool.id))

@@ -17,6 +17,7 @@ from lictor.schema.commands import work_events
 from lictor.schema.errors import Conflict, IntegrityConflict, NotFound
 from lictor.schema.mint import Mint
 from lictor.schema.rules import work_priorities, work_status
+from lictor.schema.tables import agent_queues
 from lictor.schema.tables import work_pools as pool_table
 from lictor.schema.tables import work_queues as table
 from lictor.schema.tables.runs import encode_text
@@ -55,7 +56,7 @@ def insert(
         created=now,
         updated=now,
         name=body.name,
-        description=body.description,
+        description=body.description or "",
         is_paused=body.is_paused,
         concurrency_limit=body.concurrency_limit,
         priority=priority,
@@ -111,15 +112,16 @@ def update(tx: Tx, queue: WorkQueue, body: WorkQueueUpdate, mint: Mint, settings
 
     Raises:
         Conflict: the new name is taken.
-        IntegrityConflict: the name or the priority is null.
+        IntegrityConflict: the name, the description or the priority is null.
     """
     given = {
         name: value
         for name in body.__struct_fields__
         if (value := getattr(body, name)) is not UNSET
     }
-    if None in (given.get("name", ""), given.get("priority", 1)):
-        raise IntegrityConflict(f"a field of work queue {queue.id} is null")
+    for name in ("name", "description", "priority"):
+        if name in given and given[name] is None:
+            raise IntegrityConflict(f"{name} of work queue {queue.id} is null")
     if given.get("name", queue.name) != queue.name:
         _require_free(tx, queue.work_pool_id, queue.work_pool_name, given["name"])
     changed = {name: _stored(value) for name, value in given.items()}
@@ -175,6 +177,7 @@ def delete(tx: Tx, queue: WorkQueue, mint: Mint) -> None:
     if pool is not None and pool.default_queue_id == queue.id:
         raise Conflict(f"The default queue of work pool '{pool.name}' cannot be deleted.")
     work_events.queue_changed(tx, queue, "deleted", mint)
+    agent_queues.let_go(tx, queue)
     table.delete(tx, queue.id)
 
 

@@ -15,6 +15,8 @@ WorkerStatus = Literal["ONLINE", "OFFLINE"]
 AGENT = "prefect-agent"
 """The pool type of agents: such a pool shows no status, and its pause does not change the one it
 has."""
+AGENT_POOL = "default-agent-pool"
+"""The pool of the queues that are made without naming one."""
 FOLLOWS_S = 600.0
 """A status event names the one before it when that is less than this old."""
 

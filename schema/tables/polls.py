@@ -53,36 +53,24 @@ class Queue(NamedTuple):
         return rows if self.limit is None else rows[: max(0, self.limit - self.taken)]
 
 
-_QUEUES = (
+_POOL = (
     "SELECT wq.id, wq.name, wq.is_paused, wq.concurrency_limit, wq.status, wq.last_polled,"
     " (SELECT count(*) FROM flow_run t WHERE t.work_queue_id = wq.id"
-    " AND t.state_type IN {reserved}),"
+    f" AND t.state_type IN {RESERVED['in_pool']}),"
     " CASE WHEN wq.is_paused THEN '[]' ELSE (SELECT json_group_array(seq) FROM"
     " (SELECT r.seq FROM flow_run r WHERE r.work_queue_id = wq.id AND r.state_type = 'SCHEDULED'"
-    " AND r.next_scheduled_start_time BETWEEN ? AND ?{policy}"
+    " AND r.next_scheduled_start_time BETWEEN ? AND ?"
+    " AND json_extract(r.empirical_policy, '$.retry_type') IS NOT 'in_process'"
     " ORDER BY r.next_scheduled_start_time, r.seq LIMIT ?)) END FROM work_queue wq"
+    " WHERE wq.work_pool_id = ? ORDER BY wq.priority, wq.seq"
 )
 _decode_heads = msgspec.json.Decoder(list[tuple[Timestamp, int]]).decode
-_NOT_IN_PROCESS = " AND json_extract(r.empirical_policy, '$.retry_type') IS NOT 'in_process'"
 
 
 def queues_of_pool(tx: ReadTx, work_pool_id: str, window: Window) -> list[Queue]:
     """Every queue of a pool, by priority, with the first of its runs."""
-    select = _QUEUES.format(reserved=RESERVED["in_pool"], policy=_NOT_IN_PROCESS)
-    rows = tx.all(
-        f"{select} WHERE wq.work_pool_id = ? ORDER BY wq.priority, wq.seq",
-        (window.after, window.before, window.limit, work_pool_id),
-    )
+    rows = tx.all(_POOL, (window.after, window.before, window.limit, work_pool_id))
     return [Queue(*row) for row in rows]
-
-
-def queue(tx: ReadTx, id_: str, window: Window) -> Queue | None:
-    """One queue, asked for without its pool, with the first of its runs."""
-    select = _QUEUES.format(reserved=RESERVED["alone"], policy="")
-    row = tx.one(
-        f"{select} WHERE wq.id = ?", (window.after, window.before, window.limit, id_)
-    )
-    return None if row is None else Queue(*row)
 
 
 def choose(

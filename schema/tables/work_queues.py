@@ -161,11 +161,11 @@ def late_runs(tx: ReadTx, id_: str) -> int:
     return number
 
 
-def count_slot_holders(tx: ReadTx, id_: str, counting: Counting) -> int:
-    """How many runs take slots of the queue, whether it has a limit or not."""
+def count_slot_holders(tx: ReadTx, id_: str) -> int:
+    """How many runs take slots of the queue in its pool, whether it has a limit or not."""
     row = tx.one(
         "SELECT count(*) FROM flow_run"
-        f" WHERE work_queue_id = ? AND state_type IN {RESERVED[counting]}",
+        f" WHERE work_queue_id = ? AND state_type IN {RESERVED['in_pool']}",
         (id_,),
     )
     assert row is not None
@@ -189,21 +189,19 @@ def id_in_pool(tx: ReadTx, work_pool_id: str, name: str) -> str | None:
     return None if row is None else row[0]
 
 
-def slot_holders(
-    tx: ReadTx, id_: str, counting: Counting, limit: int, offset: int, now: datetime
-) -> list[SlotHolder]:
-    """A page of the runs that take slots of the queue, those that have had theirs longest first."""
+def slot_holders(tx: ReadTx, id_: str, limit: int, now: datetime) -> list[SlotHolder]:
+    """The first runs that take slots of the queue in its pool, in the order of their making."""
     rows: Sequence[tuple[Any, ...]] = tx.all(
         "SELECT id, name, state_type, state_name, start_time, state_timestamp FROM flow_run"
-        f" WHERE work_queue_id = ? AND state_type IN {RESERVED[counting]}"
-        " ORDER BY state_timestamp, seq LIMIT ? OFFSET ?",
-        (id_, limit, offset),
+        f" WHERE work_queue_id = ? AND state_type IN {RESERVED['in_pool']} ORDER BY id LIMIT ?",
+        (id_, limit),
     )
     return [
-        SlotHolder(id_, name, state_type, state_name, start, since, _seconds_since(since, now))
+        SlotHolder(id_, name, state_type, state_name, start, since, seconds_since(since, now))
         for id_, name, state_type, state_name, start, since in rows
     ]
 
 
-def _seconds_since(moment: str | None, now: datetime) -> float | None:
+def seconds_since(moment: str | None, now: datetime) -> float | None:
+    """Seconds from a stored moment to `now`."""
     return None if moment is None else (now - parse(moment)).total_seconds()

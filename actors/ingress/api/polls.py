@@ -16,15 +16,18 @@ from typing import NamedTuple
 from msgspec import UNSET, UnsetType
 
 from lictor.actors.ingress.api.paging import limit_of
+from lictor.actors.ingress.http import Request
 from lictor.actors.ingress.operations import Call, Operation
 from lictor.actors.ingress.services import Services
 from lictor.schema.backends.tx import ReadTx, Tx
 from lictor.schema.commands import deployment_status, work_pools, work_queues
 from lictor.schema.errors import Missing, NotFound
+from lictor.schema.tables import agent_queues
 from lictor.schema.tables import polls as table
 from lictor.schema.tables import work_pools as pool_table
 from lictor.schema.tables.polls import Queue, Window
 from lictor.schema.times import EARLIEST, Timestamp, parse, shift, text
+from lictor.schema.wire.decode import parameter
 from lictor.schema.wire.flow_runs import FlowRun
 from lictor.schema.wire.polls import (
     DeploymentsPoll,
@@ -73,22 +76,33 @@ async def of_pool(call: Call[PoolPoll]) -> list[WorkerFlowRun]:
 async def of_queue(call: Call[QueuePoll]) -> list[FlowRun]:
     """Runs of one queue that are due. The web pages look without counting as a poll."""
     body, services, id_ = call.body, call.services, call.params[0]
+    is_looking = _is_from_pages(call.request)
     window = _window(services, body.limit, body.scheduled_before)
     now = parse(services.mint.now())
 
     def query(tx: ReadTx) -> _Found:
-        queue = table.queue(tx, id_, window)
+        queue = agent_queues.read(tx, id_, window)
         if queue is None:
             raise Missing(f"Work queue with id {id_} not found")
         rows = table.choose([queue], None, window.limit)
         return _Found(table.read_rows(tx, rows, now), [queue])
 
     found = await services.readers.read(query)
-    if (call.request.header(b"x-prefect-ui") or b"").lower() not in (b"true", b"1"):
+    if not is_looking:
         await _note_queues(services, found.polled)
     # Prefect tells of the queue here, and never of its pool.
     _tell_of_pool(found.runs, None)
     return found.runs
+
+
+def _is_from_pages(request: Request) -> bool:
+    """Whether the web pages ask.
+
+    Raises:
+        InvalidRequest: the header that says so says neither yes nor no.
+    """
+    said = request.header(b"x-prefect-ui")
+    return said is not None and parameter(("header", "x-prefect-ui"), bool, said.decode("latin-1"))
 
 
 async def of_deployments(call: Call[DeploymentsPoll]) -> list[FlowRun]:

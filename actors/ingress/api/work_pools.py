@@ -102,9 +102,9 @@ async def read_slots(call: Call[WorkPoolSlotsQuery]) -> WorkPoolSlots:
             QueueSlots(
                 queue.id,
                 queue.name,
-                (taken := queue_table.count_slot_holders(tx, queue.id, "in_pool")),
+                (taken := queue_table.count_slot_holders(tx, queue.id)),
                 queue.concurrency_limit,
-                queue_table.slot_holders(tx, queue.id, "in_pool", body.flow_run_limit, 0, now),
+                queue_table.slot_holders(tx, queue.id, body.flow_run_limit, now),
                 taken,
             )
             for queue in queue_table.read_pool_page(tx, pool.id, None, limit, offset)

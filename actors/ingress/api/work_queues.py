@@ -10,6 +10,7 @@ from lictor.schema.backends.tx import ReadTx, Tx
 from lictor.schema.commands import work_pools, work_queues
 from lictor.schema.errors import Missing, NotFound
 from lictor.schema.rules.work_status import is_polled
+from lictor.schema.tables import agent_queues
 from lictor.schema.tables import work_queues as table
 from lictor.schema.times import parse
 from lictor.schema.wire.work_queues import (
@@ -37,28 +38,34 @@ async def create(call: Call[WorkQueueCreate]) -> WorkQueue:
 async def read(call: Call[None]) -> WorkQueue:
     """One queue, by its id."""
     id_ = call.params[0]
-    return call.services.readers.inline(lambda tx: _found(tx, id_))
+    return await call.services.readers.read(
+        lambda tx: agent_queues.with_slots(tx, _found(tx, id_))
+    )
 
 
 async def read_by_name(call: Call[None]) -> WorkQueue:
     """One queue of the agents' pool, by its name."""
     name = call.params[0]
-    queue = call.services.readers.inline(lambda tx: work_pools.find_queue_without_pool(tx, name))
-    if queue is None:
-        raise NotFound("work queue not found")
-    return queue
+
+    def query(tx: ReadTx) -> WorkQueue:
+        queue = work_pools.find_queue_without_pool(tx, name)
+        if queue is None:
+            raise NotFound("work queue not found")
+        return agent_queues.with_slots(tx, queue)
+
+    return await call.services.readers.read(query)
 
 
 async def search(call: Call[WorkQueueSearch]) -> list[WorkQueue]:
     """A page of the queues of all pools that match, by name."""
     body, services = call.body, call.services
-    page = partial(
-        table.read_page,
-        criteria=body.work_queues,
-        limit=limit_of(body.limit, services.settings),
-        offset=offset_of(body.offset),
-    )
-    return await services.readers.read(page)
+    limit, offset = limit_of(body.limit, services.settings), offset_of(body.offset)
+
+    def query(tx: ReadTx) -> list[WorkQueue]:
+        page = table.read_page(tx, body.work_queues, limit, offset)
+        return [agent_queues.with_slots(tx, queue) for queue in page]
+
+    return await services.readers.read(query)
 
 
 async def update(call: Call[WorkQueueUpdate]) -> None:
@@ -101,8 +108,8 @@ async def read_slots(call: Call[WorkQueueSlotsQuery]) -> WorkQueueSlots:
 
     def query(tx: ReadTx) -> WorkQueueSlots:
         queue = _found(tx, id_)
-        taken = table.count_slot_holders(tx, id_, "alone")
-        holders = table.slot_holders(tx, id_, "alone", limit, offset, now)
+        taken = agent_queues.count_slot_holders(tx, queue)
+        holders = agent_queues.slot_holders(tx, queue, limit, offset, now)
         pages = -(-taken // limit) if limit else 0
         return WorkQueueSlots(taken, queue.concurrency_limit, holders, taken, limit, pages, page)
 

@@ -154,3 +154,10 @@ def test_a_queue_that_is_looked_for_is_made_where_it_may_be(work: Work) -> None:
     assert work_queues.find_or_create(work.tx, "pool", None, work.mint).name == "default"
     with pytest.raises(NotFound):
         work_queues.find_or_create(work.tx, "none", "new", work.mint)
+
+
+def test_a_queue_has_a_description_if_only_an_empty_one(work: Work) -> None:
+    work.pool()
+    assert work.queue("a", description=None).description == ""
+    with pytest.raises(IntegrityConflict):
+        work.update_queue("a", description=None)
