@@ -147,7 +147,12 @@ class _Maker:
             queue_name = body.work_queue_name
             queue_id = self._queue_id(self._pool.name, queue_name)
         origin = flow_runs.Origin(
-            template.version, queue_id, queue_name, template.labels, has_deployment=True
+            template.version,
+            queue_id,
+            queue_name,
+            template.labels,
+            has_deployment=True,
+            flow_id=template.flow_id,
         )
         run = self._body(body, parameters)
         return flow_runs.create(self._tx, run, self._created_by, self._mint, self._settings, origin)

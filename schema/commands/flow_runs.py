@@ -36,7 +36,8 @@ PENDING = StateBody(type="PENDING")
 
 class Origin(NamedTuple):
     """Where a run comes from: a version of its deployment, the queue it waits in, the labels that
-    it inherits, as JSON text, and whether they are those of a deployment.
+    it inherits, as JSON text, whether they are those of a deployment, and the flow they are of
+    (a run may name a deployment of another flow).
     """
 
     deployment_version: str | None
@@ -44,6 +45,7 @@ class Origin(NamedTuple):
     work_queue_name: str | None
     labels: str
     has_deployment: bool
+    flow_id: str
 
 
 def create(
@@ -94,7 +96,7 @@ def create(
         made = table.read(tx, run.id, parse(now))
         assert made is not None
         return made, True
-    data = None if state.data is None else encode_text(state.data).decode()
+    data = encode_text(state.data).decode() if state_rows.is_kept(state.data) else None
     return table.to_wire(table.new_row(row, state.message, details, data), parse(now)), True
 
 
@@ -145,9 +147,10 @@ def _origin(tx: Tx, body: FlowRunCreate, flow_labels: str) -> Origin:
     if body.work_pool_name:
         queue_id = work_queues.find(tx, body.work_pool_name, body.work_queue_name or None).id
     if body.deployment_id is not None:
-        row = tx.one("SELECT labels FROM deployment WHERE id = ?", (str(body.deployment_id),))
-    labels = flow_labels if row is None else row[0]
-    return Origin(None, queue_id, body.work_queue_name, labels, row is not None)
+        query = "SELECT labels, flow_id FROM deployment WHERE id = ?"
+        row = tx.one(query, (str(body.deployment_id),))
+    labels, flow_id = (flow_labels, str(body.flow_id)) if row is None else row
+    return Origin(None, queue_id, body.work_queue_name, labels, row is not None, flow_id)
 
 
 def _new_row(
@@ -161,7 +164,6 @@ def _new_row(
 ) -> table.NewFlowRun:
     """The row of a run whose first state has been decided."""
     infrastructure = body.infrastructure_document_id
-    job_variables = body.job_variables
     return table.NewFlowRun(
         id=run.id,
         created=now,
@@ -181,7 +183,7 @@ def _new_row(
         labels=labels,
         parent_task_run_id=run.parent_task_run_id,
         infrastructure_document_id=None if infrastructure is None else str(infrastructure),
-        job_variables="{}" if job_variables is None else encode_text(job_variables).decode(),
+        job_variables=_job_variables(body),
         created_by=created_by,
         state_id=run.state_id,
         state_type=run.state_type,
@@ -194,6 +196,15 @@ def _new_row(
         end_time=run.end_time,
         total_run_time=run.total_run_time,
     )
+
+
+def _job_variables(body: FlowRunCreate) -> str:
+    """The job variables of a new run as JSON text. None given is none, but null when the run has an
+    idempotency key: Prefect inserts such a run past the column's default.
+    """
+    if body.job_variables is None and not body.idempotency_key:
+        return "{}"
+    return encode_text(body.job_variables).decode()
 
 
 def set_state(
@@ -356,10 +367,10 @@ def _labels(origin: Origin, run: FlowRunRecord, given: Labels | None) -> str:
     later ones win. The id of a deployment that does not exist is none of them.
     """
     inherited = origin.labels
-    ids: Labels = {"prefect.flow.id": run.flow_id}
+    ids: Labels = {"prefect.flow.id": origin.flow_id}
     if origin.has_deployment and run.deployment_id is not None:
         ids["prefect.deployment.id"] = run.deployment_id
     elif inherited == "{}" and not given:
-        return f'{{"prefect.flow.id":"{run.flow_id}"}}'
+        return f'{{"prefect.flow.id":"{origin.flow_id}"}}'
     labels = {**proposals.decode_labels(inherited), **ids, **(given or {})}
     return encode_text(labels).decode()

@@ -38,7 +38,7 @@ def create(tx: Tx, body: FlowCreate, mint: Mint) -> tuple[Flow, bool]:
         now,
         body.name,
         Raw(encode_text(body.tags)),
-        Raw(encode_text(body.labels or {})),
+        Raw(encode_text(body.labels)),
     )
     table.insert(tx, flow)
     _publish(tx, flow, "created", mint)

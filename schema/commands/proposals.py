@@ -68,7 +68,12 @@ decode_details = msgspec.json.Decoder(SparseStateDetails).decode
 decode_tags = msgspec.json.Decoder(list[str]).decode
 _decode_complete_details = msgspec.json.Decoder(wire.StateDetails).decode
 _encode = msgspec.json.Encoder().encode
-decode_labels = msgspec.json.Decoder(Labels).decode
+_decode_labels = msgspec.json.Decoder(Labels | None).decode
+
+
+def decode_labels(text: str) -> Labels:
+    """Labels from their JSON text; those of a flow may be null."""
+    return _decode_labels(text) or {}
 
 
 def state(body: StateBody, mint: Mint) -> State:

@@ -40,9 +40,7 @@ def any_of(clauses: Iterable[Clause]) -> Clause:
     return _combined(kept, " OR ", neutral=FALSE, deciding=TRUE) if kept else TRUE
 
 
-def _combined(
-    clauses: Iterable[Clause], word: str, *, neutral: Clause, deciding: Clause
-) -> Clause:
+def _combined(clauses: Iterable[Clause], word: str, *, neutral: Clause, deciding: Clause) -> Clause:
     kept = []
     for clause in clauses:
         if clause.sql == deciding.sql:
@@ -90,12 +88,11 @@ def contains(expression: str, text: str) -> Clause:
 
 
 def starts_with(expression: str, texts: Sequence[str]) -> Clause:
-    """`expression` begins with one of `texts`, whatever the case; FALSE for none."""
-    clauses = [
+    """`expression` begins with one of `texts`, whatever the case; TRUE for none, unlike `is_in`."""
+    return any_of(
         Clause(f"lower({expression}) LIKE lower(?)", (f"{checked_pattern(text)}%",))
         for text in texts
-    ]
-    return any_of(clauses) if clauses else FALSE
+    )
 
 
 def placeholders(count: int) -> str:

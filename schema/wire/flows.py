@@ -30,11 +30,11 @@ class Flow(msgspec.Struct):
 
 
 class FlowCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Body of `POST /flows/`."""
+    """Body of `POST /flows/`. Labels that are null stay null."""
 
     name: FlowName
     tags: list[str] = msgspec.field(default_factory=list)
-    labels: Labels | None = None
+    labels: Labels | None = msgspec.field(default_factory=dict)
 
 
 class FlowUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

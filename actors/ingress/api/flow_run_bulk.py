@@ -91,6 +91,7 @@ OPERATIONS = (
         bulk_set_state,
         body=BulkSetState,
         result=BulkSetStateResults,
+        optional_body=True,
     ),
     Operation(
         "POST",

@@ -138,6 +138,11 @@ OPERATIONS = (
     Operation("DELETE", "/flow_runs/{id}", delete, status=204),
     Operation("PATCH", "/flow_runs/{id}/labels", update_labels, body=Labels, status=204),
     Operation(
-        "POST", "/flow_runs/{id}/set_state", set_state, body=SetState, result=OrchestrationResult
+        "POST",
+        "/flow_runs/{id}/set_state",
+        set_state,
+        body=SetState,
+        result=OrchestrationResult,
+        optional_body=True,
     ),
 )

@@ -64,6 +64,7 @@ OPERATIONS = (
         create,
         body=InputCreate,
         status=201,
+        optional_body=True,
         summary="Leave an input for a flow run",
     ),
     Operation(

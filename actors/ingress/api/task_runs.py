@@ -71,6 +71,11 @@ OPERATIONS = (
     Operation("PATCH", "/task_runs/{id}", update, body=TaskRunUpdate, status=204),
     Operation("DELETE", "/task_runs/{id}", delete, status=204),
     Operation(
-        "POST", "/task_runs/{id}/set_state", set_state, body=SetState, result=OrchestrationResult
+        "POST",
+        "/task_runs/{id}/set_state",
+        set_state,
+        body=SetState,
+        result=OrchestrationResult,
+        optional_body=True,
     ),
 )

@@ -12,7 +12,15 @@ import pytest
 import trio
 
 from lictor.actors.executor import InlineExecutor
-from lictor.actors.ingress.api import flows, inputs, logs, states
+from lictor.actors.ingress.api import (
+    flow_run_bulk,
+    flow_runs,
+    flows,
+    inputs,
+    logs,
+    states,
+    task_runs,
+)
 from lictor.actors.ingress.dispatch import build_handle
 from lictor.actors.ingress.http import Request, Response
 from lictor.actors.ingress.services import Services
@@ -32,6 +40,9 @@ class Api:
         self.services = services
         operations = (
             *flows.OPERATIONS,
+            *flow_runs.OPERATIONS,
+            *flow_run_bulk.OPERATIONS,
+            *task_runs.OPERATIONS,
             *inputs.OPERATIONS,
             *logs.OPERATIONS,
             *states.OPERATIONS,
@@ -89,6 +100,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         task_queue=cast(Any, None),
         worker_channels=cast(Any, None),
         cleanup_queue=cast(Any, None),
+        catch_up=cast(Any, None),
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(journal.run)

@@ -51,6 +51,8 @@ async def test_inputs_are_found_by_prefix_oldest_first(api: Any) -> None:
         ({"key": "k"}, ["value"]),
         ({"key": 5, "value": "x"}, ["key"]),
         ({"key": "Not allowed", "value": "x"}, ["key"]),
+        (None, ["key", "value"]),
+        ({"key": None, "value": None}, ["key", "value"]),
     ],
 )
 async def test_inputs_are_checked(api: Any, body: Any, places: list[str]) -> None:
@@ -186,3 +188,22 @@ async def test_an_observed_state_knows_its_first_and_last_moment(api: Any) -> No
     _, (seen,) = await api("GET", "/observed-states", query=b"query=running")
     assert seen["first_seen"] == "2026-01-01T00:00:01.000000Z"
     assert seen["last_seen"] == "2026-01-01T00:00:05.000000Z"
+
+
+async def test_proposals_take_null_for_absent(api: Any) -> None:
+    """`state` and `force` are parameters of their own, not fields of one body."""
+    _, flow = await api("POST", "/flows/", {"name": "forced"})
+    _, run = await api("POST", "/flow_runs/", {"flow_id": flow["id"]})
+    keys = {"task_key": "t", "dynamic_key": "0", "flow_run_id": None}
+    _, task_run = await api("POST", "/task_runs/", keys)
+    for path in (f"/flow_runs/{run['id']}", f"/task_runs/{task_run['id']}"):
+        proposal = {"state": {"type": "RUNNING"}, "force": None}
+        status, verdict = await api("POST", f"{path}/set_state", proposal)
+        assert (status, verdict["status"]) == (201, "ACCEPT")
+        for body in (None, {}, {"state": None}):
+            status, answer = await api("POST", f"{path}/set_state", body)
+            assert status == 422
+            (error,) = answer["exception_detail"]
+            assert (error["loc"], error["input"]) == (["body", "state"], None)
+    body = {"state": {"type": "COMPLETED"}, "limit": None, "flow_runs": {"name": {"any_": []}}}
+    assert await api("POST", "/flow_runs/bulk_set_state", body) == (200, {"results": []})

@@ -155,3 +155,8 @@ def test_every_sort_has_an_order() -> None:
     assert set(sorts.FLOW_ORDER) == set(get_args(sorts.FlowSort))
     assert set(sorts.FLOW_RUN_ORDER) == set(get_args(sorts.FlowRunSort))
     assert set(sorts.TASK_RUN_ORDER) == set(get_args(sorts.TaskRunSort))
+
+
+def test_no_prefixes_restrict_nothing_but_no_values_match_nothing() -> None:
+    assert clauses.starts_with("name", []) == clauses.TRUE
+    assert clauses.is_in("name", []) == clauses.FALSE
