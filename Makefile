@@ -1,6 +1,8 @@
 # make serve   set up .venv and start lictor        (ARGS="--port 4300" adds flags)
 # make test    set up everything and run the linter, both type checkers and all tests
 # make soak    200 clients for a minute, and every crash point under a seed of its own (SEED=...)
+# make soak-served  kills the server under fifty flows of real Prefect clients (twenty minutes)
+# make measure-schedules  how soon runs are handed out, what idling costs, how soon changes act
 # make simulate  many histories of all actors in virtual time (FIRST=... SEEDS=2000)
 # make lock    resolve the dependencies anew into requirements*.lock
 # make docs    write docs/settings.md and docs/state-machine.md from what they describe
@@ -21,7 +23,7 @@ make_venv = "$(PYTHON)" -m venv $(1) || { rm -rf $(1); echo "Python's venv is mi
 install = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: serve test lint types tests soak simulate lock docs clean
+.PHONY: serve test lint types tests soak soak-served measure-schedules simulate lock docs clean
 
 serve: $(VENV)/installed
 	exec $(VENV)/bin/lictor serve $(ARGS)
@@ -42,6 +44,13 @@ SEED ?= $(shell date +%s)
 
 soak: $(VENV)/installed-dev
 	LICTOR_SOAK_S=60 LICTOR_CRASH_SEED=$(SEED) $(VENV)/bin/pytest -s tests/soak tests/crash $(ARGS)
+
+soak-served: $(VENV)/installed-dev $(PREFECT_VENV)/installed
+	$(VENV)/bin/python tests/soak/served_flows.py --seed $(SEED) $(ARGS)
+	$(VENV)/bin/python tests/soak/served_flows.py --seed $(SEED) --held $(ARGS)
+
+measure-schedules: $(VENV)/installed-dev
+	$(VENV)/bin/python tests/soak/schedules.py $(ARGS)
 
 FIRST ?= $(SEED)
 SEEDS ?= 2000
