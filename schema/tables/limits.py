@@ -53,8 +53,8 @@ def read_by_name(tx: ReadTx, name: str) -> Limit | None:
 
 
 def read_named(tx: ReadTx, names: Iterable[str]) -> list[Limit]:
-    """The limits that have one of `names`, each once, in the order of the names."""
-    rows = [tx.one(_BY_NAME, (name,)) for name in dict.fromkeys(names)]
+    """The limits that have one of `names`, each once, by name."""
+    rows = [tx.one(_BY_NAME, (name,)) for name in sorted(set(names))]
     return [to_limit(row) for row in rows if row is not None]
 
 

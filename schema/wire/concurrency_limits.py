@@ -92,15 +92,23 @@ class LeaseHolder(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, froz
     id: UUID
 
 
-class TakeSlots(msgspec.Struct, kw_only=True):
-    """Body of `POST /v2/concurrency_limits/increment`."""
+class WantedSlots(msgspec.Struct, kw_only=True):
+    """What is to be taken: slots of each of the limits."""
 
     slots: Slots
     names: Names
     mode: Mode = "concurrency"
 
 
-class LeaseSlots(TakeSlots, kw_only=True):
+class TakeSlots(WantedSlots, kw_only=True):
+    """Body of `POST /v2/concurrency_limits/increment`. Limits are no longer made on the way, and
+    `create_if_missing` is without effect.
+    """
+
+    create_if_missing: bool | None = None
+
+
+class LeaseSlots(WantedSlots, kw_only=True):
     """Body of `POST /v2/concurrency_limits/increment-with-lease`."""
 
     lease_duration: LeaseSeconds = 300.0
@@ -108,11 +116,12 @@ class LeaseSlots(TakeSlots, kw_only=True):
 
 
 class GiveSlots(msgspec.Struct, kw_only=True):
-    """Body of `POST /v2/concurrency_limits/decrement`."""
+    """Body of `POST /v2/concurrency_limits/decrement`; see `TakeSlots` on `create_if_missing`."""
 
     slots: Slots
     names: Names
     occupancy_seconds: Annotated[float, Meta(gt=0)] | None = None
+    create_if_missing: bool | None = None
 
 
 class LimitTaken(msgspec.Struct):
@@ -154,9 +163,9 @@ class TagLimit(msgspec.Struct):
 
 
 class TagLimitCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Body of `POST /concurrency_limits/`."""
+    """Body of `POST /concurrency_limits/`. An empty tag makes a name too: `tag:`."""
 
-    tag: LimitName
+    tag: Annotated[str, Meta(pattern="^[^/%&><]*$")]
     concurrency_limit: int
 
 

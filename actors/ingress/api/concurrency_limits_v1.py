@@ -111,11 +111,16 @@ async def _delete(call: Call[None], id_: str | None, name: str | None) -> None:
 
 
 async def increment(call: Call[TagSlots]) -> list[LimitTaken] | Response:
-    """Take one slot on each of the tags for a task run: all or none."""
+    """Take one slot on each of the tags for a task run: all or none; of those enforced, alone."""
     services, body = call.services, call.body
-    names = [TAG_PREFIX + tag for tag in body.names]
-    for limit in services.readers.inline(partial(table.read_named, names=names)):
-        if limit.active and limit.limit <= 0:
+    named = [TAG_PREFIX + tag for tag in body.names]
+    found = services.readers.inline(partial(table.read_named, names=named))
+    active = {limit.name: limit for limit in found if limit.active}
+    names = [name for name in dict.fromkeys(named) if name in active]
+    if not names:
+        return []
+    for limit in active.values():
+        if limit.limit <= 0:
             raise Locked(
                 f'The concurrency limit on tag "{_tag(limit)}" is 0 and will deadlock if the task'
                 " tries to run again."
@@ -123,10 +128,12 @@ async def increment(call: Call[TagSlots]) -> list[LimitTaken] | Response:
     holder = Holder("task_run", str(body.task_run_id))
     answer = await services.leases.acquire(Wanted(names, 1, holder=holder))
     if not isinstance(answer, slots.Taken):
-        first = _tag(answer.limits[0])
+        first = _tag(active[names[0]])
         detail = encode({"detail": f"Concurrency limit for the {first} tag has been reached"})
         return locked(answer.retry_after_s, detail)
-    return [LimitTaken(each.id, _tag(each), each.limit) for each in answer.limits if each.active]
+    held = {limit.name: limit for limit in answer.limits}
+    taken_of = [held[name] for name in names if name in held]
+    return [LimitTaken(limit.id, _tag(limit), limit.limit) for limit in taken_of]
 
 
 async def decrement(call: Call[TagSlots]) -> list[LimitTaken]:

@@ -27,6 +27,23 @@ async def decrement(world: World, names: list[str], slots: int = 1, **body: Any)
 # The second version
 
 
+async def test_limits_are_answered_by_name_whatever_the_order_of_the_request(world: World) -> None:
+    for name in ("c", "a", "b"):
+        await world.limit(name, 9)
+    for ask in (increment, decrement):
+        _, limits = await ask(world, ["b", "c", "a", "c"])
+        assert [limit["name"] for limit in limits] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("ask", [increment, decrement])
+async def test_what_is_without_effect_must_be_of_its_type_still(world: World, ask: Any) -> None:
+    await world.limit(most=3)
+    assert (await ask(world, ["db"], create_if_missing=True))[0] == 200
+    status, refusal = await ask(world, ["db"], create_if_missing="perhaps")
+    assert status == 422
+    assert refusal["exception_detail"][0]["loc"] == ["body", "create_if_missing"]
+
+
 async def test_what_was_taken_without_a_lease_is_given_back_by_name(world: World) -> None:
     await world.limit(most=3)
     _, taken = await increment(world, ["db", "unknown", "db"], 2)
@@ -273,3 +290,19 @@ async def test_a_tag_with_no_slots_at_all_tells_the_client_to_give_up(world: Wor
     answer = await world.raw("POST", f"{V1}/increment", {"names": ["a"], "task_run_id": NOBODY})
     assert answer.status == 423
     assert b"retry-after" not in dict(answer.headers)
+
+
+async def test_a_tag_that_is_switched_off_is_not_held(world: World) -> None:
+    _, limit = await world("POST", f"{V1}/", {"tag": "gpu", "concurrency_limit": 2})
+    await world("PATCH", f"{V2}/{limit['id']}", {"active": False})
+    body = {"names": ["gpu"], "task_run_id": task(1)}
+    assert await world("POST", f"{V1}/increment", body) == (200, [])
+    assert (await world("GET", f"{V1}/tag/gpu"))[1]["active_slots"] == []
+
+
+async def test_tags_are_answered_in_the_order_of_the_request(world: World) -> None:
+    for tag in ("a", "b", ""):
+        assert (await world("POST", f"{V1}/", {"tag": tag, "concurrency_limit": 2}))[0] == 201
+    body = {"names": ["b", "unknown", "a"], "task_run_id": task(1)}
+    _, taken = await world("POST", f"{V1}/increment", body)
+    assert [limit["name"] for limit in taken] == ["b", "a"]

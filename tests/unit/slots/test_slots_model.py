@@ -77,7 +77,7 @@ class Slots(RuleBasedStateMachine):
 
     def verdict(self, wanted: list[str], number: int) -> tuple[str, list[str]]:
         """What should come of a request, and the limits it concerns."""
-        found = [name for name in dict.fromkeys(wanted) if name in self.limits]
+        found = [name for name in sorted(set(wanted)) if name in self.limits]
         active = [name for name in found if self.limits[name].active]
         if any(self.limits[name].most < number for name in active):
             return "invalid", found
