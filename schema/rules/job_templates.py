@@ -22,7 +22,8 @@ Template = Mapping[str, Any]
 Blocks = Callable[[str], Any]
 """The data of the block document of this id; None if there is none."""
 
-_PLACEHOLDER = re.compile(r"\{\{\s*([\w.\-\[\]$]+)\s*\}\}")
+_PLACEHOLDER = re.compile(r"\{\{\s*([\w.\-\[\]$]+)\s*\}\}", re.ASCII)
+"""Its name is plain ASCII: others are escaped in the text that is searched for it."""
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -41,7 +42,8 @@ def fault(template: Template) -> str | None:
     if not (isinstance(configuration, dict) and isinstance(variables, dict)):
         return "`job_configuration` and `variables` of a base job template must be objects."
     declared = variables.get("properties") or _NOTHING
-    used = _PLACEHOLDER.findall(msgspec.json.encode(configuration).decode())
+    # The keys of the configuration are the worker's, and are not searched.
+    used = _PLACEHOLDER.findall(msgspec.json.encode(list(configuration.values())).decode())
     undeclared = [name for name in dict.fromkeys(used) if name not in declared]
     if undeclared:
         names = ", ".join(undeclared)
@@ -95,6 +97,7 @@ def _check(
     if not schema:
         return
     try:
+        json_schema.require_schema(schema)
         values, has_unfit = _defaults(schema, blocks, drop_unfit)
         for layer in layers:
             values.update(layer or {})

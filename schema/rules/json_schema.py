@@ -9,9 +9,8 @@ Source: `prefect.utilities.schema_tools.validation`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -28,13 +27,27 @@ class CircularSchema(UnusableSchema):
     """The schema refers to itself without end."""
 
 
+class _Reading(NamedTuple):
+    """How a schema is read; see `check`."""
+
+    may_be_partial: bool
+    null_for_default: bool
+    as_written: bool
+
+
 def check(
-    value: Any, schema: Any, *, may_be_partial: bool = False, null_for_default: bool = False
+    value: Any,
+    schema: Any,
+    *,
+    may_be_partial: bool = False,
+    null_for_default: bool = False,
+    as_written: bool = False,
 ) -> None:
     """Return if `value` fits `schema`.
 
-    `may_be_partial`: nothing is required. `null_for_default`: an optional property takes null even
-    if it has a default.
+    `may_be_partial`: nothing is required, but by one of several schemas of which some must hold.
+    `null_for_default`: an optional property takes null even if it has a default. `as_written`: the
+    schema is not read as that of an older pydantic, and by the draft that it names.
 
     Raises:
         InvalidValue: it does not.
@@ -42,7 +55,18 @@ def check(
     """
     if not isinstance(schema, dict):
         raise UnusableSchema("The schema is not an object.")
-    _checker()(value, schema, may_be_partial, null_for_default)
+    _library().check(value, schema, _Reading(may_be_partial, null_for_default, as_written))
+
+
+def require_schema(schema: Any) -> None:
+    """Return if `schema` is one as it was written, without reading it as older ones were meant.
+
+    Raises:
+        UnusableSchema: it is none.
+    """
+    if not isinstance(schema, dict):
+        raise UnusableSchema("The schema is not an object.")
+    _library().require(schema)
 
 
 SCHEMAS_KEPT = 256
@@ -52,59 +76,87 @@ times longer than checking a value against it.
 """
 
 
-@cache
-def _checker() -> Callable[[Any, dict[str, Any], bool, bool], None]:
-    """Made at the first check: the library takes longer to load than all of lictor."""
-    from jsonschema import (  # type: ignore[import-untyped]
-        Draft202012Validator,
-        SchemaError,
-    )
-    from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
-    from referencing import Registry
-    from referencing.exceptions import Unresolvable
+class _Library:
+    """The library, and schemas ready for use: made at the first check, because it takes longer to
+    load than all of lictor.
+    """
 
-    registry: Registry[Any] = Registry()
+    def __init__(self) -> None:
+        from jsonschema import (  # type: ignore[import-untyped]
+            Draft202012Validator,
+            SchemaError,
+        )
+        from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
+        from jsonschema.validators import validator_for  # type: ignore[import-untyped]
+        from referencing import Registry
+        from referencing.exceptions import Unresolvable
 
-    def read(text: bytes, may_be_partial: bool, null_for_default: bool) -> Any:
-        schema = _as_meant(msgspec.json.decode(text), null_for_default)
-        if may_be_partial:
+        self._validator, self._best_match = Draft202012Validator, best_match
+        self._validator_for = validator_for
+        self._no_schema, self._unresolvable = SchemaError, Unresolvable
+        self._registry: Registry[Any] = Registry()
+        self._kept = lru_cache(SCHEMAS_KEPT)(self._read)
+        self._kept_as_written = lru_cache(SCHEMAS_KEPT)(self._read_as_written)
+
+    def _read(self, text: bytes, reading: _Reading) -> Any:
+        schema, validator = msgspec.json.decode(text), self._validator
+        if reading.as_written:
+            validator.check_schema(schema)
+            validator = self._validator_for(schema, default=validator)
+        else:
+            schema = _as_meant(schema, reading.null_for_default)
+        if reading.may_be_partial:
             schema = _without_required(schema)
-        Draft202012Validator.check_schema(schema)
-        return Draft202012Validator(schema, registry=registry)
+        validator.check_schema(schema)
+        return validator(schema, registry=self._registry)
 
-    kept = lru_cache(SCHEMAS_KEPT)(read)
+    def _read_as_written(self, text: bytes) -> None:
+        self._validator.check_schema(msgspec.json.decode(text))
 
-    def checked(
-        value: Any, schema: dict[str, Any], may_be_partial: bool, null_for_default: bool
-    ) -> None:
+    def require(self, schema: dict[str, Any]) -> None:
+        """See `require_schema`."""
         text = msgspec.json.encode(schema)
-        validator_of = kept if len(text) <= SCHEMA_BYTES_KEPT else read
+        is_kept = len(text) <= SCHEMA_BYTES_KEPT
         try:
-            validator = validator_of(text, may_be_partial, null_for_default)
-            fault = best_match(validator.iter_errors(value))
-        except SchemaError as error:
+            (self._kept_as_written if is_kept else self._read_as_written)(text)
+        except self._no_schema as error:
+            raise UnusableSchema(f"Invalid schema: {error.message}") from error
+        except RecursionError:
+            raise UnusableSchema("Invalid schema: it is nested too deeply.") from None
+
+    def check(self, value: Any, schema: dict[str, Any], reading: _Reading) -> None:
+        """See `check`."""
+        text = msgspec.json.encode(schema)
+        validator_of = self._kept if len(text) <= SCHEMA_BYTES_KEPT else self._read
+        try:
+            validator = validator_of(text, reading)
+            fault = self._best_match(validator.iter_errors(value))
+        except self._no_schema as error:
             raise UnusableSchema(f"Invalid schema: {error.message}") from error
         except RecursionError:
             raise CircularSchema(
                 "Invalid schema: Unable to validate schema with circular references."
             ) from None
-        except Unresolvable as error:
+        except self._unresolvable as error:
             raise UnusableSchema(f"Validation failed. Failure reason: {error}") from error
         if fault is not None:
             place = "" if fault.json_path == "$" else f" for field {fault.json_path[2:]!r}"
             raise InvalidValue(f"Validation failed{place}. Failure reason: {fault.message}")
 
-    return checked
+
+@cache
+def _library() -> _Library:
+    return _Library()
 
 
 def load() -> None:
     """Load the library, which takes a tenth of a second, where that holds nobody up."""
-    _checker()
+    _library()
 
 
 def is_loaded() -> bool:
     """Whether a check will not have to wait for the library."""
-    return _checker.cache_info().currsize > 0
+    return _library.cache_info().currsize > 0
 
 
 def _as_meant(schema: dict[str, Any], null_for_default: bool) -> dict[str, Any]:
@@ -143,13 +195,16 @@ _BLOCK_REFERENCE = {
 
 
 def _without_required(schema: Any) -> Any:
-    if isinstance(schema, dict):
-        return {
-            key: _without_required(each)
-            for key, each in schema.items()
-            if key != "required" or isinstance(each, dict)
-        }
-    return [_without_required(each) for each in schema] if isinstance(schema, list) else schema
+    """`schema` with nothing required. Alternatives stay: by what they require they are told apart,
+    a block from a reference to one, say.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _without_required(each)
+        for key, each in schema.items()
+        if key != "required" or isinstance(each, dict)
+    }
 
 
 def _with_meant_properties(schema: dict[str, Any], null_for_default: bool) -> dict[str, Any]:

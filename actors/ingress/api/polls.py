@@ -48,6 +48,7 @@ class _Found(NamedTuple):
 async def of_pool(call: Call[PoolPoll]) -> list[WorkerFlowRun]:
     """Runs of a pool that are due, those of queues of lower priority numbers first."""
     body, services, name = call.body, call.services, call.params[0]
+    await services.catch_up.settled()
     window = _window(services, body.limit, body.scheduled_before, body.scheduled_after)
     now = parse(services.mint.now())
     wanted = body.work_queue_names or None
@@ -76,6 +77,7 @@ async def of_pool(call: Call[PoolPoll]) -> list[WorkerFlowRun]:
 async def of_queue(call: Call[QueuePoll]) -> list[FlowRun]:
     """Runs of one queue that are due. The web pages look without counting as a poll."""
     body, services, id_ = call.body, call.services, call.params[0]
+    await services.catch_up.settled()
     is_looking = _is_from_pages(call.request)
     window = _window(services, body.limit, body.scheduled_before)
     now = parse(services.mint.now())
@@ -108,6 +110,7 @@ def _is_from_pages(request: Request) -> bool:
 async def of_deployments(call: Call[DeploymentsPoll]) -> list[FlowRun]:
     """Runs of these deployments that are due; pauses and limits of queues do not count."""
     body, services = call.body, call.services
+    await services.catch_up.settled()
     window = _window(services, body.limit, body.scheduled_before)
     now, ids = parse(services.mint.now()), [str(each) for each in body.deployment_ids]
     since = _noted_since(services, services.settings.deployment_polled_s)
@@ -174,6 +177,6 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "POST", "/deployments/get_scheduled_flow_runs", of_deployments, DeploymentsPoll,
-        list[FlowRun], summary="Get runs of deployments that are due",
+        list[FlowRun], optional_body=True, summary="Get runs of deployments that are due",
     ),
 )  # fmt: skip

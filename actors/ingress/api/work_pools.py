@@ -172,15 +172,26 @@ async def delete_queue(call: Call[None]) -> None:
 def _for_client(request: Request, pool: WorkPool) -> WorkPool:
     """The pool as the client that asks can read it."""
     version = client_version(request)
-    if version is None or _numbers(version) > LAST_WITHOUT_RESULT_STORAGE:
+    if version is None or not _is_old(version):
         return pool
     storage = msgspec.json.decode(pool.storage_configuration)
     del storage["default_result_storage_block_id"]
     return structs.replace(pool, storage_configuration=Raw(msgspec.json.encode(storage)))
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(.*)")
+_BEFORE_RELEASE = re.compile(r"\.?(a|b|c|rc|alpha|beta|dev)")
+
+
+def _is_old(version: str) -> bool:
+    """Whether a version is 3.3.7, one on the way to it, or an earlier one."""
+    match = _VERSION.fullmatch(version)
+    assert match is not None
+    *numbers, rest = match.groups()
+    release = tuple(map(int, numbers))
+    if release != LAST_WITHOUT_RESULT_STORAGE:
+        return release < LAST_WITHOUT_RESULT_STORAGE
+    return not rest or _BEFORE_RELEASE.match(rest) is not None
 
 
 _ONE = "/work_pools/{name:str}"

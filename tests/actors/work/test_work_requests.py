@@ -42,7 +42,10 @@ async def test_a_template_is_refused_by_its_place_or_by_its_defaults(api: Any) -
 
 async def test_an_old_client_is_not_told_of_result_storage(api: Any) -> None:
     await api("POST", "/work_pools/", {"name": "p"})
-    for version, is_told in ((b"3.3.7", False), (b"3.3.8", True), (b"3.10.0", True)):
+    for version, is_told in (
+        (b"3.3.7", False), (b"3.3.7rc1", False), (b"3.3.7.dev2+1.a", False), (b"2.20.1", False),
+        (b"3.3.7+1.a", True), (b"3.3.7.post1", True), (b"3.3.8rc1", True), (b"3.10.0", True),
+    ):  # fmt: skip
         agent = b"prefect/" + version + b" (API 0.8.4)"
         _, pool = await api("GET", "/work_pools/p", agent=agent)
         assert ("default_result_storage_block_id" in pool["storage_configuration"]) is is_told

@@ -37,6 +37,24 @@ def test_what_workers_could_not_render_is_refused(wrong: dict[str, Any]) -> None
     assert fault(wrong) is not None
 
 
+@pytest.mark.parametrize(
+    "configuration", [{"{{ key }}": "x"}, {"a": "{{ größe }}"}, {"a": "{{ \n }}"}, {"a": "{{}}"}]
+)
+def test_what_is_no_placeholder_needs_no_variable(configuration: dict[str, Any]) -> None:
+    variables = {"properties": {"x": {}}}
+    assert fault({"job_configuration": configuration, "variables": variables}) is None
+
+
+def test_variables_must_be_a_schema_as_they_are_written() -> None:
+    tuple_ = {"type": "array", "items": [{"type": "string"}], "default": ["a"]}
+    with pytest.raises(Invalid):
+        check_defaults(template(a=tuple_))
+    with pytest.raises(Invalid):
+        check_defaults({"variables": {"properties": {"a": {}}, "required": "a"}})
+    with pytest.raises(Invalid):
+        check_defaults({"variables": {"properties": ["a"]}})
+
+
 def test_defaults_must_fit_their_own_schema_but_need_not_be_all() -> None:
     check_defaults(template(["a", "b"], a={"type": "string"}, b={"type": "integer", "default": 1}))
     with pytest.raises(Invalid, match="defaults"):
