@@ -118,6 +118,7 @@ def update(
         NotFound: the deployment, the work pool or the concurrency limit does not exist.
         Invalid: the schedules cannot be told apart, or the schema is circular.
         Conflict: the job variables or the parameters do not fit, or a slug is given twice.
+        IntegrityConflict: a field is null that cannot be, or a block does not exist.
         BadRequest: a placeholder in the parameters cannot be resolved.
         InvalidRequest: the parameters are larger than the limit.
     """
@@ -133,6 +134,7 @@ def update(
     now = mint.now()
     parameters = _parameters(body, row, variables)
     columns = _columns(tx, body, now)
+    _require_no_nulls_nor_blocks(body)
     if isinstance(body.parameters, dict):
         sized_parameters(body.parameters, settings)
         columns["parameters"] = encode_text(parameters).decode()
@@ -143,8 +145,12 @@ def update(
     table.update(tx, id_, columns, None if body.tags is UNSET else body.tags)
     deployment_schedules.delete_scheduled_runs(tx, id_, after=now)
     deployment_schedules.apply(tx, id_, plan, mint)
-    _set_limit(tx, id_, body, mint)
+    # Of a limit the event of a PATCH tells that it went, but not that it came.
+    if body.concurrency_limit is None:
+        _set_limit(tx, id_, body, mint)
     deployment_events.publish_changes(tx, id_, before, table.tracked(tx, id_), mint)
+    if body.concurrency_limit is not None:
+        _set_limit(tx, id_, body, mint)
     tx.publish(SchedulesChanged(id_))
 
 
@@ -209,7 +215,7 @@ def _require_parameters_fit(body: DeploymentCreate) -> None:
         return
     parameters = msgspec.json.decode(encode_text(body.parameters))
     try:
-        json_schema.check(parameters, schema, may_be_partial=True)
+        json_schema.check(parameters, schema, may_be_partial=True, as_written=True)
     except (json_schema.InvalidValue, json_schema.UnusableSchema) as error:
         fault = FieldError("value_error", ("body",), f"Value error, {error}")
         raise InvalidRequest([fault]) from error
@@ -226,6 +232,18 @@ def _require_blocks(body: DeploymentCreate) -> None:
                 f"Error creating deployment. Could not find {kind} block with id: {id_}. The"
                 " deployment may have been written for another server."
             )
+
+
+def _require_no_nulls_nor_blocks(body: DeploymentUpdate) -> None:
+    """Raises `IntegrityConflict` when a column that must be something is to be null, or one is to
+    name a block: there are none.
+    """
+    for name in ("parameters", "enforce_parameter_schema"):
+        if getattr(body, name) is None:
+            raise IntegrityConflict(f"{name} of a deployment cannot be null")
+    for name in _IDS:
+        if getattr(body, name) not in (UNSET, None):
+            raise IntegrityConflict(f"{name}: there is no block {getattr(body, name)}")
 
 
 def _set_limit(tx: Tx, id_: str, body: DeploymentCreate | DeploymentUpdate, mint: Mint) -> None:

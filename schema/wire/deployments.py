@@ -114,7 +114,8 @@ class Deployment(msgspec.Struct):
 class _Given(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The fields that creating and changing have in common: only those that are there count.
 
-    The last four are those of much older clients: taken, and without effect.
+    An empty schema is one of an object without properties. The last four are those of much older
+    clients: taken, and without effect.
     """
 
     version: str | UnsetType | None = UNSET
@@ -139,6 +140,8 @@ class _Given(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     work_pool_queue_name: Any = None
 
     def __post_init__(self) -> None:
+        if self.parameter_openapi_schema == {}:
+            self.parameter_openapi_schema = {"type": "object", "properties": {}}
         if self.concurrency_limit and self.global_concurrency_limit_id:
             raise ValueError(
                 "A deployment cannot have both a concurrency limit and a global concurrency limit."

@@ -106,6 +106,52 @@ def test_parameters_are_checked_on_creation_only_when_that_is_asked_for(world: W
     assert read(world, deploy(world, **wrong))["parameters"] == {"x": "text"}
 
 
+def test_parameters_on_creation_are_held_to_the_schema_as_it_is_written(world: World) -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
+    with pytest.raises(InvalidRequest):
+        create(
+            world, parameters={"x": None}, parameter_openapi_schema=schema,
+            enforce_parameter_schema=True,
+        )  # fmt: skip
+    update(world, deploy(world, parameter_openapi_schema=schema), parameters={"x": None})
+
+
+def test_an_empty_schema_is_that_of_an_object_without_properties(world: World) -> None:
+    nothing = {"type": "object", "properties": {}}
+    id_ = deploy(world, parameter_openapi_schema={})
+    assert read(world, id_)["parameter_openapi_schema"] == nothing
+    update(world, id_, parameter_openapi_schema=None, enforce_parameter_schema=False)
+    assert read(world, id_)["parameter_openapi_schema"] is None
+    update(world, id_, parameter_openapi_schema={}, enforce_parameter_schema=True)
+    assert read(world, id_)["parameter_openapi_schema"] == nothing
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"parameters": None},
+        {"enforce_parameter_schema": None},
+        {"storage_document_id": NOBODY},
+        {"infrastructure_document_id": NOBODY},
+    ],
+)
+def test_a_change_to_what_cannot_be_is_refused(world: World, body: dict[str, Any]) -> None:
+    id_ = deploy(world)
+    before = read(world, id_)
+    with pytest.raises(IntegrityConflict):
+        update(world, id_, **body)
+    assert read(world, id_) == before
+
+
+def test_a_change_tells_of_a_limit_that_goes_and_not_of_one_that_comes(world: World) -> None:
+    id_ = deploy(world)
+    update(world, id_, concurrency_limit=2)
+    assert [each.event for each in deployment_events(world)] == ["prefect.deployment.created"]
+    update(world, id_, concurrency_limit=None)
+    gone = deployment_events(world)[-1]
+    assert gone.payload["updates"]["concurrency_limit_id"]["to"] is None
+
+
 def test_a_change_hydrates_its_parameters_and_holds_them_to_the_schema(world: World) -> None:
     id_ = deploy(world, parameter_openapi_schema=INTEGER_X)
     asked = {"x": {"__prefect_kind": "workspace_variable", "variable_name": "answer"}}

@@ -101,3 +101,29 @@ def test_the_schema_of_the_caller_is_not_changed() -> None:
     before = repr(schema)
     check({"n": None}, schema)
     assert repr(schema) == before
+
+
+def test_alternatives_keep_what_they_require_where_nothing_else_is_required() -> None:
+    block = {"type": "object", "properties": {"x": {}}, "required": ["x"], "block_type_slug": "k"}
+    schema = {
+        "properties": {"b": {"$ref": "#/definitions/B"}},
+        "required": ["b"],
+        "definitions": {"B": block},
+    }
+    check({}, schema, may_be_partial=True)
+    check({"b": {"x": 1}}, schema, may_be_partial=True)
+    check({"b": {"$ref": {"block_document_id": "id"}}}, schema, may_be_partial=True)
+    with pytest.raises(InvalidValue):
+        check({"b": {}}, schema, may_be_partial=True)
+
+
+def test_a_schema_may_be_read_as_it_is_written_and_by_the_draft_it_names() -> None:
+    optional = {"properties": {"x": {"type": "integer"}}}
+    check({"x": None}, optional)
+    with pytest.raises(InvalidValue):
+        check({"x": None}, optional, as_written=True)
+    draft = "http://json-schema.org/draft-06/schema#"
+    pair = {"dependencies": {"x": ["y"]}}
+    check({"x": 1}, pair, as_written=True)
+    with pytest.raises(InvalidValue):
+        check({"x": 1}, {"$schema": draft, **pair}, as_written=True)
