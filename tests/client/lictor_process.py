@@ -145,6 +145,8 @@ def starting(directory: Path) -> Iterator[Start]:
             bufsize=0,
             cwd=directory,
             env=clean_environment(**environment),
+            # Where the kernel shares processors out by session, clients must not starve it.
+            start_new_session=True,
         )
         started.append(Lictor(process, home))
         return started[-1]

@@ -35,7 +35,7 @@ def scene(start: Start, prefect_python: Path, tmp_path: Path) -> Iterator[Scene]
 def test_a_kill_under_served_flows_and_a_worker_loses_nothing_and_repeats_nothing(
     scene: Scene,
 ) -> None:
-    scene.serve_and_work(limit=SERVED, tick_s=3600)
+    scene.serve_and_work(limit=SERVED + 1, tick_s=3600)
     served = scene.create(SERVED, "gated/served", "served")
     pooled = scene.create(POOLED, "gated/pooled", "pooled")
     scene.until_all_wait([*served, *pooled])
@@ -44,6 +44,7 @@ def test_a_kill_under_served_flows_and_a_worker_loses_nothing_and_repeats_nothin
         # Their tasks end, log and report while nobody listens.
         scene.open("served")
     scene.open("pooled")
+    served += scene.create(1, "gated/served", "served")
     scene.until_all_ended([*served, *pooled])
     wrong = [each for run_id in (*served, *pooled) for each in wrong_with_run(scene, run_id)]
     wrong += wrong_with_runs_of(scene, "gated/served", served)
