@@ -73,6 +73,7 @@ def _store(tx: Tx, limit: Limit, mint: Mint) -> Limit:
 def update(tx: Tx, id_: str | None, name: str | None, body: LimitUpdate, mint: Mint) -> bool:
     """Write the fields that are in the body; False if there is no such limit.
 
+    It is told of even if nothing differs from before, as Prefect tells of each request.
     `active_slots` counts the slots of live leases too: what it says beyond them is in use without a
     lease. It takes no lease from its holder.
 
@@ -92,8 +93,7 @@ def update(tx: Tx, id_: str | None, name: str | None, body: LimitUpdate, mint: M
     changed = structs.replace(limit, **{_FIELDS[field]: value for field, value in given.items()})
     if in_use is not None or changed.decay_per_s != limit.decay_per_s:
         changed = _in_use(changed, limit.occupied(now_at) if in_use is None else in_use, now_at)
-    if changed != limit:
-        _write(tx, changed, mint)
+    _write(tx, changed, mint)
     return True
 
 
@@ -150,8 +150,6 @@ def set_for_tag(tx: Tx, tag: str, slots_max: int, mint: Mint) -> tuple[Limit, bo
     if limit is None:
         made = _store(tx, _new(mint, TAG_PREFIX + tag, slots_max), mint)
         return made, True
-    if limit.limit == slots_max:
-        return limit, False
     return _write(tx, structs.replace(limit, limit=slots_max), mint), False
 
 

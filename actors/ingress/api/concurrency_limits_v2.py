@@ -6,10 +6,10 @@ Source: `prefect.server.api.concurrency_limits_v2`. Their slots are in `leases.p
 from __future__ import annotations
 
 from functools import partial
+from uuid import UUID
 
 from lictor.actors.ingress.api.paging import limit_of, offset_of
 from lictor.actors.ingress.operations import Call, Operation
-from lictor.actors.ingress.router import canonical_uuid
 from lictor.schema.commands import limits
 from lictor.schema.errors import NotFound
 from lictor.schema.rules.slots import Limit, whole
@@ -76,8 +76,10 @@ async def delete(call: Call[None]) -> None:
 
 def id_or_name(text: str) -> tuple[str | None, str | None]:
     """What a path's last segment means: whatever reads as a UUID is an id."""
-    id_ = canonical_uuid(text)
-    return id_, None if id_ is not None else text
+    try:
+        return str(UUID(text)), None
+    except ValueError:
+        return None, text
 
 
 def _not_found() -> NotFound:

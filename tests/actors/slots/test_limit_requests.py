@@ -178,14 +178,23 @@ async def test_a_lease_outlives_its_limit(world: World) -> None:
 async def test_changes_of_limits_are_told_and_slots_are_not(world: World) -> None:
     id_ = await world.limit()
     await world.release(await world.lease())
-    await world("PATCH", f"{V2}/db", {})
-    await world("PATCH", f"{V2}/{id_}", {"limit": 1})
     assert world.events() == ["prefect.concurrency-limit.created"]
     await world("PATCH", f"{V2}/{id_}", {"limit": 2})
     await world("DELETE", f"{V2}/{id_}")
     await world("DELETE", f"{V2}/{id_}")
     told = ["created", "updated", "deleted"]
     assert world.events() == [f"prefect.concurrency-limit.{action}" for action in told]
+
+
+async def test_each_request_that_changes_a_limit_is_told_whether_it_differs_or_not(
+    world: World,
+) -> None:
+    _, before = await world("GET", f"{V2}/{await world.limit()}")
+    await world("PATCH", f"{V2}/db", {})
+    await world("PATCH", f"{V2}/urn:uuid:{before['id']}", {"denied_slots": 1})
+    _, after = await world("GET", f"{V2}/{{{before['id'].upper()}}}")
+    assert after["updated"] > before["updated"]
+    assert world.events()[1:] == ["prefect.concurrency-limit.updated"] * 2
 
 
 async def test_very_many_names_are_refused(world: World) -> None:
@@ -235,10 +244,8 @@ async def test_setting_a_tag_again_changes_its_limit(world: World) -> None:
     status, again = await world("POST", f"{V1}/", {"tag": "a", "concurrency_limit": 3})
     assert (status, again["concurrency_limit"]) == (200, 3)
     await tag(world, "a", 3)
-    assert world.events() == [
-        "prefect.concurrency-limit.created",
-        "prefect.concurrency-limit.updated",
-    ]
+    told = ["created", "updated", "updated"]
+    assert world.events() == [f"prefect.concurrency-limit.{action}" for action in told]
 
 
 async def test_a_reset_leaves_the_slots_it_names_and_no_other(world: World) -> None:
