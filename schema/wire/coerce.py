@@ -284,7 +284,7 @@ def _from_period(text: str) -> timedelta | None:
         found = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
     elif (match := _CLOCK_PERIOD.fullmatch(text)) and (match[2] or match[3]):
         days, hours, minutes, seconds = (int(match[n] or 0) for n in range(2, 6))
-        if minutes > 59 or seconds > 59:
+        if minutes > 59 or seconds > 59 or (match[5] is None and len(match[3] or "") == 1):
             return None
         fraction = int((match[6] or "")[:6].ljust(6, "0"))
         found = timedelta(

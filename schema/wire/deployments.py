@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from lictor.schema.filters.deployments import DeploymentFilter
+from lictor.schema.wire.coerce import Fault
 from lictor.schema.wire.concurrency_limits import LimitAnswer
 from lictor.schema.wire.flow_runs import BulkLimit, FlowRunPolicyBody, Labels
 from lictor.schema.wire.schedules import ScheduleBody
@@ -23,7 +24,6 @@ SCHEDULED_RUNS_MAX = 50
 
 DeploymentName = Annotated[str, Meta(pattern="^[^/%&><]*$")]
 PositiveLimit = Annotated[int, Meta(gt=0)]
-ScheduledRunsMax = Annotated[int, Meta(ge=1, le=SCHEDULED_RUNS_MAX)]
 
 
 class ConcurrencyOptions(msgspec.Struct, kw_only=True):
@@ -45,10 +45,13 @@ class ScheduleCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     schedule: ScheduleBody
     active: bool = True
-    max_scheduled_runs: ScheduledRunsMax | None = None
+    max_scheduled_runs: PositiveLimit | None = None
     parameters: dict[str, Raw] = msgspec.field(default_factory=dict)
     slug: str | None = None
     replaces: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_scheduled_runs(self.max_scheduled_runs)
 
 
 class ScheduleUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -56,10 +59,19 @@ class ScheduleUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     schedule: ScheduleBody | None = None
     active: bool | None = None
-    max_scheduled_runs: ScheduledRunsMax | None = None
+    max_scheduled_runs: PositiveLimit | None = None
     parameters: dict[str, Raw] = msgspec.field(default_factory=dict)
     slug: str | None = None
     replaces: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_scheduled_runs(self.max_scheduled_runs)
+
+
+def _check_scheduled_runs(asked: int | None) -> None:
+    if asked is not None and asked > SCHEDULED_RUNS_MAX:
+        said = f"`max_scheduled_runs` must be less than or equal to {SCHEDULED_RUNS_MAX}."
+        raise Fault(f"Value error, {said}", at=("max_scheduled_runs",))
 
 
 class DeploymentSchedule(msgspec.Struct):

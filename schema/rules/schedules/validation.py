@@ -15,6 +15,8 @@ RRULE_LENGTH_MAX = 6500
 
 _CRON_FIELDS = ("minute", "hour", "day", "month", "weekday", "second", "year")
 _RANDOM = re.compile(r"[RH](\(.*\))?(/.*)?", re.IGNORECASE)
+_NEAREST_WEEKDAY = re.compile(r"\d+W|W\d+", re.IGNORECASE)
+_ENDS_WITH_7 = re.compile(r"L?7(-[^#]+)?(/.*)?|[^#]+-7(/.*)?", re.IGNORECASE)
 
 
 def check_interval(interval: timedelta) -> None:
@@ -26,13 +28,27 @@ def check_cron(expression: str) -> None:
     """Five fields, a sixth for seconds, a seventh for years, or a nickname such as `@daily`.
 
     `R` and `H`, which croniter replaces by random numbers, are refused in every form: the dates of
-    such a schedule would be others each time they are asked for.
+    such a schedule would be others each time they are asked for. Refused, too, is what Prefect's
+    clients cannot read back with their older croniter.
     """
     fields = expression.split()
     if any(_RANDOM.fullmatch(item) for field in fields for item in field.split(",")):
         raise ValueError(f'Random and Hashed expressions are unsupported, received: "{expression}"')
     if not _is_cron(expression):
         raise ValueError(f'Invalid cron string: "{expression}" ({_fault(expression, fields)})')
+    if (unread := _unread(fields)) is not None:
+        raise ValueError(f'Invalid cron string: "{expression}" ({unread})')
+
+
+def _unread(fields: list[str]) -> str | None:
+    """What clients do not understand in an expression that croniter does."""
+    if len(fields) >= 5:
+        if any(_NEAREST_WEEKDAY.fullmatch(item) for item in fields[2].split(",")):
+            return "the nearest weekday, W, is unsupported"
+        weekdays = fields[4].split(",") if len(fields) > 5 else ()
+        if any(_ENDS_WITH_7.fullmatch(item) for item in weekdays):
+            return "beside seconds, Sunday is 0 and not 7"
+    return None
 
 
 def _is_cron(expression: str) -> bool:

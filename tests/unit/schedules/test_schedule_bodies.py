@@ -83,12 +83,16 @@ INTERVAL, CRON, RRULE = "IntervalSchedule", "CronSchedule", "RRuleSchedule"
         ({"cron": "@reboot"}, (CRON, "cron"), "the nicknames are @hourly"),
         ({"cron": "r r * * *"}, (CRON, "cron"), "Random and Hashed"),
         ({"cron": "0 0,R(1-9) * * *"}, (CRON, "cron"), "Random and Hashed"),
+        ({"cron": "0 0 15W * *"}, (CRON, "cron"), "the nearest weekday, W, is unsupported"),
+        ({"cron": "0 0 * * 7 30"}, (CRON, "cron"), "Sunday is 0 and not 7"),
+        ({"cron": "0 0 * * 1,5-7 30"}, (CRON, "cron"), "Sunday is 0 and not 7"),
         ({"cron": "0 0 * * *", "timezone": "Mars/X"}, (CRON, "timezone"), '"Mars/X"'),
         ({"cron": "@daily", "day_or": None}, (CRON, "day_or"), "boolean"),
         ({"interval": 0}, (INTERVAL, "interval"), "must be positive"),
         ({"interval": -60}, (INTERVAL, "interval"), "must be positive"),
         ({"interval": 1e-7}, (INTERVAL, "interval"), "must be positive"),
         ({"interval": "60"}, (INTERVAL, "interval"), "invalid format"),
+        ({"interval": "1:30"}, (INTERVAL, "interval"), "invalid format"),
         ({"interval": None}, (INTERVAL, "interval"), "valid timedelta"),
         ({"interval": 60, "anchor_date": None}, (INTERVAL, "anchor_date"), "valid datetime"),
         ({"interval": 60, "timezone": "America"}, (INTERVAL, "timezone"), '"America"'),
@@ -116,6 +120,11 @@ def test_a_mistake_is_named_with_its_place(
     (error,) = refused.value.errors
     assert error.loc == ("body", 0, *place)
     assert said in error.msg
+
+
+@pytest.mark.parametrize("text", ["0 0 * * 7", "0 0 * * 5-7", "0 0 * * 0 7", "0 0 L * 5#3 7 2030"])
+def test_a_seven_that_clients_understand_is_taken(text: str) -> None:
+    check_cron(text)
 
 
 def test_a_rule_of_exactly_the_greatest_length_is_taken() -> None:
