@@ -22,7 +22,7 @@ from lictor.schema.wire.states import StateBody
 SCHEDULED_RUNS_MAX = 50
 """The most that `max_scheduled_runs` of a schedule may say."""
 
-DeploymentName = Annotated[str, Meta(pattern="^[^/%&><]*$")]
+NameOrEmpty = Annotated[str, Meta(pattern="^[^/%&><]*$")]
 PositiveLimit = Annotated[int, Meta(gt=0)]
 
 
@@ -138,7 +138,7 @@ class _Given(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     global_concurrency_limit_id: UUID | UnsetType | None = UNSET
     parameter_openapi_schema: dict[str, Any] | UnsetType | None = UNSET
     tags: list[str] | UnsetType = UNSET
-    work_queue_name: str | UnsetType | None = UNSET
+    work_queue_name: NameOrEmpty | UnsetType | None = UNSET
     work_pool_name: str | UnsetType | None = UNSET
     path: str | UnsetType | None = UNSET
     pull_steps: list[dict[str, Any]] | UnsetType | None = UNSET
@@ -163,7 +163,7 @@ class _Given(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class DeploymentCreate(_Given, kw_only=True, forbid_unknown_fields=True):
     """Body of `POST /deployments/`."""
 
-    name: DeploymentName
+    name: NameOrEmpty
     flow_id: UUID
     schedules: list[ScheduleCreate] = msgspec.field(default_factory=list)
     enforce_parameter_schema: bool | UnsetType = UNSET
@@ -195,7 +195,7 @@ class DeploymentFlowRunCreate(msgspec.Struct, kw_only=True, forbid_unknown_field
     idempotency_key: str | None = None
     labels: Labels | None = None
     parent_task_run_id: UUID | None = None
-    work_queue_name: str | None = None
+    work_queue_name: NameOrEmpty | None = None
     job_variables: dict[str, Any] | None = msgspec.field(default_factory=dict)
 
 

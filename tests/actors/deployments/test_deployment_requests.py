@@ -58,6 +58,7 @@ async def test_a_wrong_body_is_answered_with_the_place_of_each_mistake(api: Any)
     flow_id = await api.flow()
     wrong: list[tuple[dict[str, Any], list[Any]]] = [
         ({"name": "a/b"}, ["body", "name"]),
+        ({"work_queue_name": "a/b"}, ["body", "work_queue_name"]),
         ({"concurrency_limit": 0}, ["body", "concurrency_limit"]),
         ({"concurrency_limit": 1, "global_concurrency_limit_id": NOBODY}, ["body"]),
         ({"schedules": [{"active": True}]}, ["body", "schedules", 0, "schedule"]),
