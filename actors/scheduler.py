@@ -23,16 +23,14 @@ from lictor.actors.deadlines import DeadlineLoop
 from lictor.actors.journal import Journal
 from lictor.actors.readers import Readers
 from lictor.schema.backends.tx import ReadTx, Tx
-from lictor.schema.commands import catch_up, scheduled_runs
+from lictor.schema.commands import scheduled_runs
 from lictor.schema.commands.deadlines import Clock
 from lictor.schema.commands.deployment_schedules import SchedulesChanged
 from lictor.schema.commands.scheduled_runs import Plan
 from lictor.schema.tables.deadlines import Kind
-from lictor.schema.times import Timestamp
 
 SCHEDULES_IN_JOB = 4
 """Some milliseconds of the writer for schedules that fill an hour with runs."""
-SKIPPED_IN_JOB = 25
 HORIZON = Kind("schedule_horizon", "due", "due IS NOT NULL", "schedule_id", "schedule_id")
 
 _log = logging.getLogger(__name__)
@@ -45,13 +43,11 @@ class Scheduler:
         self._journal = journal
         self._readers = readers
         self._clock = clock
-        self._started: Timestamp = clock.mint.now()
         self._loop = DeadlineLoop("scheduler", HORIZON, 0.0, self._fill, readers, clock.mint)
         journal.subscribe(self._on_commit)
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        await self._catch_up()
         await self._loop.run()
 
     def _on_commit(self, published: list[object]) -> None:
@@ -84,16 +80,3 @@ class Scheduler:
     def _store(self, plans: Sequence[Plan], tx: Tx) -> None:
         for plan in plans:
             scheduled_runs.store(tx, plan, self._clock.mint)
-
-    async def _catch_up(self) -> None:
-        """Skip the runs missed before the start that their deployments do not want any more."""
-        missed = await self._readers.read_on_thread(
-            lambda tx: catch_up.skipped_before(tx, self._started)
-        )
-        for first in range(0, len(missed), SKIPPED_IN_JOB):
-            part = missed[first : first + SKIPPED_IN_JOB]
-            await self._journal.write(partial(self._skip, part))
-
-    def _skip(self, run_ids: Sequence[str], tx: Tx) -> None:
-        for id_ in run_ids:
-            catch_up.skip(tx, id_, self._clock)

@@ -15,6 +15,7 @@ from pathlib import Path
 import apsw
 import trio
 
+from lictor.actors.catch_up import CatchUp
 from lictor.actors.checkpointer import Checkpointer
 from lictor.actors.cleanup import CleanupQueue
 from lictor.actors.events import EventHub
@@ -117,6 +118,7 @@ async def core(
     task_queue = TaskQueue(journal, readers, mint, settings)
     worker_channels = WorkerChannels(journal, readers)
     cleanup_queue = CleanupQueue(journal, readers, mint, settings)
+    catch_up = CatchUp(journal, readers, mint, settings)
     services = Services(
         settings=settings,
         mint=mint,
@@ -129,6 +131,7 @@ async def core(
         task_queue=task_queue,
         worker_channels=worker_channels,
         cleanup_queue=cleanup_queue,
+        catch_up=catch_up,
     )
     async with supervising(settings.drain_s) as supervisor:
         await supervisor.core("journal", journal.run, journal.close)
@@ -139,6 +142,7 @@ async def core(
         await supervisor.core("task queue", task_queue.run, task_queue.close)
         supervisor.rim("worker channels", worker_channels.run)
         supervisor.rim("clean-up queue", cleanup_queue.run)
+        supervisor.rim("catch-up", catch_up.run)
         for name, keep in housekeeping(journal, readers, mint, settings):
             supervisor.rim(name, keep)
         yield supervisor, services

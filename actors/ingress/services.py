@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lictor.actors.catch_up import CatchUp
     from lictor.actors.cleanup import CleanupQueue
     from lictor.actors.events import EventHub
     from lictor.actors.journal import Journal
@@ -22,6 +23,7 @@ class Services:
     """Built once by `daemon/wiring.py` and given to every handler."""
 
     __slots__ = (
+        "catch_up",
         "cleanup_queue",
         "hub",
         "journal",
@@ -49,6 +51,7 @@ class Services:
         task_queue: TaskQueue,
         worker_channels: WorkerChannels,
         cleanup_queue: CleanupQueue,
+        catch_up: CatchUp,
     ) -> None:
         self.settings = settings
         self.mint = mint
@@ -61,3 +64,4 @@ class Services:
         self.task_queue = task_queue
         self.worker_channels = worker_channels
         self.cleanup_queue = cleanup_queue
+        self.catch_up = catch_up

@@ -1,6 +1,8 @@
-"""Runs missed while the server was down: which are skipped, and what becomes of them."""
+"""Runs missed while the server was not running: which are skipped, and what becomes of them."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import msgspec
 
@@ -9,7 +11,7 @@ from lictor.schema.commands import flow_runs, proposals
 from lictor.schema.commands.deadlines import Clock
 from lictor.schema.errors import Missing
 from lictor.schema.rules import policies
-from lictor.schema.rules.catch_up import LABEL, Missed, policy, skipped
+from lictor.schema.rules.catch_up import LABEL, MissedRun, policy, skipped
 from lictor.schema.times import Timestamp
 from lictor.schema.wire.states import StateBody
 
@@ -17,8 +19,15 @@ MISSED_MAX = 10_000
 """Missed runs of one deployment that are looked at, the latest first."""
 
 
-def skipped_before(tx: ReadTx, now: Timestamp) -> list[str]:
-    """Ids of runs that were due before `now` and that their deployments do not want any more."""
+class Missed(NamedTuple):
+    """The time that passed unseen: later than `after`, and earlier than `before`."""
+
+    after: Timestamp
+    before: Timestamp
+
+
+def unwanted(tx: ReadTx, missed: Missed) -> list[str]:
+    """Ids of waiting runs that were due in that time, and that their deployments do not want."""
     found: list[str] = []
     deployments = tx.all("SELECT id, labels FROM deployment WHERE instr(labels, ?)", (LABEL,))
     for deployment_id, labels in deployments:
@@ -27,10 +36,12 @@ def skipped_before(tx: ReadTx, now: Timestamp) -> list[str]:
             "SELECT id, json_extract(created_by, '$.id'), next_scheduled_start_time FROM flow_run"
             " WHERE deployment_id = ? AND state_type = 'SCHEDULED'"
             " AND state_name IN ('Scheduled', 'Late') AND auto_scheduled = 1 AND run_count = 0"
-            " AND next_scheduled_start_time < ? ORDER BY next_scheduled_start_time DESC LIMIT ?",
-            (deployment_id, now, MISSED_MAX),
+            " AND next_scheduled_start_time > ? AND next_scheduled_start_time < ?"
+            " ORDER BY next_scheduled_start_time DESC LIMIT ?",
+            (deployment_id, *missed, MISSED_MAX),
         )
-        found += [each.run_id for each in skipped(wanted, [Missed(*row) for row in rows], now)]
+        runs = [MissedRun(*row) for row in rows]
+        found += [each.run_id for each in skipped(wanted, runs, missed.before)]
     return found
 
 
@@ -45,7 +56,7 @@ def skip(tx: Tx, run_id: str, clock: Clock) -> None:
     body = StateBody(
         type="CANCELLED",
         name="Skipped",
-        message=f"Missed while the server was down, and skipped as the label {LABEL} asks.",
+        message=f"Missed while the server was not running, and skipped as the label {LABEL} asks.",
     )
     state = proposals.state(body, clock.mint)
     flow_runs.propose(tx, policies.FLOW_MINIMAL, loaded, state, clock.mint, clock.settings)

@@ -1,4 +1,4 @@
-"""What becomes of runs whose time passed while the server was down: a pure function.
+"""What becomes of runs whose time passed while the server was not running: a pure function.
 
 A deployment says so in its label `lictor.catch-up`: `all` (the default, and what Prefect does) runs
 every one, `latest` only the last one of each schedule, `none` none, and a number only those that
@@ -17,7 +17,7 @@ LABEL = "lictor.catch-up"
 Policy = Literal["all", "latest", "none"] | float
 
 
-class Missed(NamedTuple):
+class MissedRun(NamedTuple):
     """A run that did not start at its time, and the schedule that has made it."""
 
     run_id: str
@@ -40,7 +40,7 @@ def policy(label: object) -> Policy:
     return "all"
 
 
-def skipped(policy: Policy, missed: Sequence[Missed], now: Timestamp) -> list[Missed]:
+def skipped(policy: Policy, missed: Sequence[MissedRun], now: Timestamp) -> list[MissedRun]:
     """Those of the missed runs that shall not run."""
     if policy == "all":
         return []
@@ -52,8 +52,8 @@ def skipped(policy: Policy, missed: Sequence[Missed], now: Timestamp) -> list[Mi
     return [each for each in missed if seconds_between(each.due, now) > policy]
 
 
-def _latest(missed: Iterable[Missed]) -> set[str]:
-    last: dict[str, Missed] = {}
+def _latest(missed: Iterable[MissedRun]) -> set[str]:
+    last: dict[str, MissedRun] = {}
     for each in missed:
         before = last.get(each.schedule_id)
         if before is None or before.due < each.due:

@@ -16,6 +16,7 @@ import trio
 import trio.testing
 
 from lictor.actors import readers as readers_module
+from lictor.actors.catch_up import CatchUp
 from lictor.actors.cleanup import CleanupQueue
 from lictor.actors.events import EventHub
 from lictor.actors.executor import InlineExecutor
@@ -98,6 +99,7 @@ async def standing(path: Path, **limits: int) -> AsyncIterator[Server]:
         task_queue=TaskQueue(journal, readers, mint, settings),
         worker_channels=WorkerChannels(journal, readers),
         cleanup_queue=CleanupQueue(journal, readers, mint, settings),
+        catch_up=CatchUp(journal, readers, mint, settings),
     )
     async with trio.open_nursery() as nursery:
         for actor in (journal, hub, logs):

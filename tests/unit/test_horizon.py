@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lictor.schema.rules.catch_up import Missed, Policy, policy, skipped
+from lictor.schema.rules.catch_up import MissedRun, Policy, policy, skipped
 from lictor.schema.rules.horizon import Bounds, dates_ahead, next_look
 from lictor.schema.wire.schedules import CronSchedule, IntervalSchedule
 
@@ -56,9 +56,9 @@ def test_a_schedule_that_is_over_is_looked_at_once_a_day(made: list[datetime]) -
 
 
 MISSED = [
-    Missed("a1", "a", "2027-01-15T08:00:00.000000Z"),
-    Missed("a2", "a", "2027-01-15T08:20:00.000000Z"),
-    Missed("b1", "b", "2027-01-15T08:10:00.000000Z"),
+    MissedRun("a1", "a", "2027-01-15T08:00:00.000000Z"),
+    MissedRun("a2", "a", "2027-01-15T08:20:00.000000Z"),
+    MissedRun("b1", "b", "2027-01-15T08:10:00.000000Z"),
 ]
 
 

@@ -93,6 +93,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         task_queue=cast(Any, None),
         worker_channels=cast(Any, None),
         cleanup_queue=cast(Any, None),
+        catch_up=cast(Any, None),
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(journal.run)

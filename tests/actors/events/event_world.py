@@ -94,6 +94,7 @@ class World:
             task_queue=cast(Any, None),
             worker_channels=cast(Any, None),
             cleanup_queue=cast(Any, None),
+            catch_up=cast(Any, None),
         )
 
     def new_hub(self, **limits: int) -> EventHub:

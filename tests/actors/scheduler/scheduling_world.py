@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import trio
 
+from lictor.actors.catch_up import CatchUp
 from lictor.actors.executor import InlineExecutor
 from lictor.actors.journal import Journal
 from lictor.actors.readers import Readers
@@ -59,9 +60,11 @@ class SchedulingWorld:
 
     @asynccontextmanager
     async def scheduling(self) -> AsyncIterator[None]:
-        """A scheduler runs inside the block; leaving it is its end."""
+        """A server with a scheduler runs inside the block; leaving it is its end."""
         scheduler = Scheduler(self.journal, self.readers, self.clock)
+        self.catch_up = CatchUp(self.journal, self.readers, self.mint, self.settings)
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.catch_up.run)
             nursery.start_soon(scheduler.run)
             yield
             nursery.cancel_scope.cancel()

@@ -154,23 +154,3 @@ async def test_a_clock_that_jumps_ahead_is_noticed(
         assert [moment for moment in world.due() if moment > world.mint.now()] == [
             f"2027-01-16T{hour:02}:00:00.000000Z" for hour in (9, 10, 11)
         ]
-
-
-async def test_after_downtime_the_label_says_which_missed_runs_are_skipped(
-    world: SchedulingWorld, autojump_clock: MockClock
-) -> None:
-    async with world.scheduling():
-        await world.deploy(HOURLY, labels={"lictor.catch-up": "latest"})
-        await world.deploy(HOURLY, name="e")
-        await trio.sleep(SOON_S)
-    await trio.sleep(4 * 3600)
-    async with world.scheduling():
-        await trio.sleep(SOON_S)
-    sql = (
-        "SELECT d.name, fr.state_name, count(*) FROM flow_run fr JOIN deployment d"
-        " ON d.id = fr.deployment_id WHERE fr.next_scheduled_start_time < ?"
-        " OR fr.next_scheduled_start_time IS NULL GROUP BY 1, 2 ORDER BY 1, 2"
-    )
-    assert world.rows(sql, world.mint.now()) == [
-        ("d", "Scheduled", 1), ("d", "Skipped", 2), ("e", "Scheduled", 3),
-    ]  # fmt: skip

@@ -154,6 +154,7 @@ class World:
                 readers=self.readers,
                 worker_channels=self.channels,
                 cleanup_queue=self.cleanup,
+                catch_up=cast(Any, None),
             ),
         )
         self._nursery = nursery
