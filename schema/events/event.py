@@ -120,32 +120,35 @@ class Limits(msgspec.Struct, frozen=True):
 
 def fault(body: EventBody, limits: Limits) -> FieldError | None:
     """The first rule `body` breaks, its place relative to the event; None when it breaks none."""
-    if len(body.event) > limits.name_length_max:
+    name, related = body.event, body.related
+    if len(name) > limits.name_length_max:
         most = limits.name_length_max
-        return _fault("string_too_long", ("event",), f"At most {most} characters are allowed")
-    if len(body.resource) > limits.labels_max:
-        return _fault("value_error", ("resource",), _too_many_labels(limits))
-    if not body.resource.get(RESOURCE_ID):
-        return _fault("value_error", ("resource",), f"A resource needs the label {RESOURCE_ID}")
-    if len(body.related) > limits.related_max:
+        return _fault(("event",), f"an event's name has at most {most} characters", name)
+    if (complaint := _of_labels(body.resource, limits)) is not None:
+        return _fault(("resource",), complaint, body.resource)
+    if len(related) > limits.related_max:
         most = limits.related_max
-        return _fault("value_error", ("related",), f"At most {most} related resources are allowed")
-    for index, resource in enumerate(body.related):
-        place = ("related", index)
-        if len(resource) > limits.labels_max:
-            return _fault("value_error", place, _too_many_labels(limits))
-        if not resource.get(RESOURCE_ID) or not resource.get(RESOURCE_ROLE):
-            message = f"A related resource needs the labels {RESOURCE_ID} and {RESOURCE_ROLE}"
-            return _fault("value_error", place, message)
+        return _fault(("related",), f"at most {most} related resources are allowed", related)
+    for index, resource in enumerate(related):
+        complaint = _of_labels(resource, limits)
+        if complaint is None and not resource.get(RESOURCE_ROLE):
+            complaint = f"a related resource needs the label {RESOURCE_ROLE}"
+        if complaint is not None:
+            return _fault(("related", index), complaint, resource)
     return None
 
 
-def _fault(type_: str, place: tuple[str | int, ...], message: str) -> FieldError:
-    return FieldError(type=type_, loc=place, msg=message)
+def _of_labels(resource: Resource, limits: Limits) -> str | None:
+    """The rule the labels of `resource` break."""
+    if len(resource) > limits.labels_max:
+        return f"at most {limits.labels_max} labels are allowed on a resource"
+    if not resource.get(RESOURCE_ID):
+        return f"a resource needs the label {RESOURCE_ID}"
+    return None
 
 
-def _too_many_labels(limits: Limits) -> str:
-    return f"At most {limits.labels_max} labels are allowed on a resource"
+def _fault(place: tuple[str | int, ...], message: str, input_: Any) -> FieldError:
+    return FieldError("value_error", place, f"Value error, {message}", input_, {"error": {}})
 
 
 def from_body(body: EventBody, received: Timestamp) -> Event:

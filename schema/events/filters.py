@@ -85,7 +85,7 @@ class TextFilter(msgspec.Struct, forbid_unknown_fields=True):
 class EventFilter(msgspec.Struct, forbid_unknown_fields=True):
     """Everything given must hold. Lists of filters are ANDed, each by a resource of its own."""
 
-    occurred: OccurredFilter | None = None
+    occurred: OccurredFilter = msgspec.field(default_factory=OccurredFilter)
     event: NameFilter | None = None
     resource: ResourceFilter | None = None
     related: RelatedFilter | list[RelatedFilter] | None = None
@@ -116,7 +116,7 @@ class Interval(msgspec.Struct, frozen=True):
 
 def interval(filter_: EventFilter, now: Timestamp) -> Interval:
     """The times a filter that was read at `now` asks for."""
-    occurred = filter_.occurred or OccurredFilter()
+    occurred = filter_.occurred
     if occurred.since is None:
         midnight = times.parse(now).replace(hour=0, minute=0, second=0, microsecond=0)
         since = times.text(midnight - DEFAULT_LOOK_BACK)

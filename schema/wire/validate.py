@@ -216,11 +216,15 @@ def _tuple(walk: Validator, info: inspect.TupleType, value: Any, loc: Loc) -> An
     if not isinstance(value, list):
         return walk.note("tuple_type", "Input should be a valid tuple", loc, value)
     size = len(info.item_types)
-    if len(value) != size:
-        said = f"Tuple should have {_count(size, 'item')} after validation, not {len(value)}"
-        return walk.note("too_long" if len(value) > size else "too_short", said, loc, value)
-    pairs = zip(info.item_types, value, strict=True)
+    if len(value) > size:
+        many = _count(size, "item")
+        said = f"Tuple should have at most {many} after validation, not {len(value)}"
+        told = {"field_type": "Tuple", "max_length": size, "actual_length": len(value)}
+        return walk.note("too_long", said, loc, value, told)
+    pairs = zip(info.item_types, value, strict=False)
     found = [walk.check(item, each, (*loc, n)) for n, (item, each) in enumerate(pairs)]
+    for missing in range(len(value), size):
+        found.append(walk.note("missing", "Field required", (*loc, missing), value))
     return BAD if any(each is BAD for each in found) else tuple(found)
 
 

@@ -174,7 +174,7 @@ def test_every_mistake_is_named_with_its_place() -> None:
         ({"tags": {"a": 1}}, "list_type", ("tags",)),
         ({"labels": []}, "dict_type", ("labels",)),
         ({"words": "a"}, "set_type", ("words",)),
-        ({"pair": [1]}, "too_short", ("pair",)),
+        ({"pair": [1]}, "missing", ("pair", 1)),
         ({"pair": [1, "x", 2]}, "too_long", ("pair",)),
         ({"pair": {}}, "tuple_type", ("pair",)),
         ({"row": ["x"]}, "int_parsing", ("row", 0)),

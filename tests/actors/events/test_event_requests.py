@@ -74,6 +74,11 @@ async def test_one_bad_event_refuses_them_all(
     status, answer = await api("POST", "", [event(1), event(2, **changes)])
     assert status == 422
     assert places(answer) == [["body", 1, *place]]
+    (error,) = answer["exception_detail"]
+    at_fault: Any = msgspec.to_builtins(event(2, **changes))
+    for step in place:
+        at_fault = at_fault[step]
+    assert error["input"] == at_fault or error["loc"][-1] == "occurred"
     assert world.stored() == []
 
 
@@ -118,6 +123,7 @@ async def test_a_token_is_needed(api: Api) -> None:
         ({"filter": {"order": "SIDEWAYS"}}, ["filter", "order"]),
         ({"filter": {"event": {"like": "x"}}}, ["filter", "event", "like"]),
         ({"filter": {"occurred": {"since": "then"}}}, ["filter", "occurred", "since"]),
+        ({"filter": {"occurred": None}}, ["filter", "occurred"]),
     ],
 )
 async def test_a_bad_search_names_its_place(api: Api, body: Any, place: list[str]) -> None:
