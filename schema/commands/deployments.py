@@ -34,6 +34,7 @@ from lictor.schema.rules.hydration import Variables
 from lictor.schema.tables import deployments as table
 from lictor.schema.tables.runs import encode_text
 from lictor.schema.times import Timestamp
+from lictor.schema.wire.decode import ECHO_BYTES_MAX
 from lictor.schema.wire.deployments import (
     Deployment,
     DeploymentCreate,
@@ -217,8 +218,11 @@ def _require_parameters_fit(body: DeploymentCreate) -> None:
     try:
         json_schema.check(parameters, schema, may_be_partial=True, as_written=True)
     except (json_schema.InvalidValue, json_schema.UnusableSchema) as error:
-        fault = FieldError("value_error", ("body",), f"Value error, {error}")
-        raise InvalidRequest([fault]) from error
+        # The client shows what was sent beside the reason.
+        said, sent = f"Value error, {error}", msgspec.json.encode(body)
+        echo = msgspec.Raw(sent) if len(sent) <= ECHO_BYTES_MAX else None
+        fault = FieldError("value_error", ("body",), said, echo, {"error": {}})
+        raise InvalidRequest([fault], echo) from error
 
 
 def _require_blocks(body: DeploymentCreate) -> None:

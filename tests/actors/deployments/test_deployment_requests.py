@@ -74,6 +74,19 @@ async def test_a_wrong_body_is_answered_with_the_place_of_each_mistake(api: Any)
     assert (await api("POST", "/deployments/", old))[0] == 201
 
 
+async def test_parameters_that_do_not_fit_are_refused_beside_the_body_that_held_them(
+    api: Any,
+) -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
+    body: dict[str, Any] = {"name": "d", "parameters": {"x": "no"}}
+    body |= {"parameter_openapi_schema": schema, "enforce_parameter_schema": True}
+    status, answer = await api("POST", "/deployments/", {"flow_id": await api.flow(), **body})
+    [fault] = answer["exception_detail"]
+    assert (status, fault["loc"], fault["ctx"]) == (422, ["body"], {"error": {}})
+    assert fault["input"] == answer["request_body"]
+    assert {key: fault["input"][key] for key in body} == body
+
+
 async def test_an_interval_may_be_a_number_of_seconds(api: Any) -> None:
     id_ = await api.deployment(await api.flow())
     body = [{"schedule": {"interval": 90.5, "anchor_date": "2030-01-01T00:00:00Z"}}]
