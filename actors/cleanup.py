@@ -93,8 +93,7 @@ class Lane:
     def sent(self) -> None:
         """What `take` gave is the worker's now."""
         self.unsent.popleft()
-        if len(self.unsent) == UNSENT_MAX - 1:
-            self._queue.stir(self.taker.work_pool_id)
+        self._queue.stir(self.taker.work_pool_id)
 
     def give(self, message: CleanupMessage) -> None:
         """Let `take` have this message after the others."""
@@ -222,6 +221,8 @@ class CleanupQueue:
         now_s = trio.current_time()
         asks: list[Ask] = []
         for lane in self._lanes.get(work_pool_id, {}).values():
+            if lane.unsent and not self.is_current(lane.unsent[0]):
+                continue  # its worker reads too slowly: what it is given, nobody does
             if lane.open_at <= now_s:
                 asks.append(lane.ask())
             elif lane.open_at < self._resting.get(work_pool_id, inf):

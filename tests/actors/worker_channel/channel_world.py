@@ -26,11 +26,13 @@ from lictor.config.settings import Settings
 from lictor.schema.backends import sqlite
 from lictor.schema.commands import work_pools
 from lictor.schema.mint import Mint
+from lictor.schema.tables import work_pools as pool_table
 from lictor.schema.tables import workers as worker_table
 from lictor.schema.wire.work_pools import WorkPool, WorkPoolCreate, WorkPoolUpdate
 from lictor.schema.wire.work_queues import WorkQueueCreate
 from lictor.schema.wire.workers import Worker
 
+START_S = 1_800_000_000
 MOMENT = "2026-11-21T12:00:00Z"
 FRAME_ID = "00000000-0000-4000-8000-0000000000f1"
 CONSUMER = "00000000-0000-4000-8000-00000000c0de"
@@ -77,6 +79,10 @@ class WorkerSocket:
         self.subprotocols = subprotocols
         self.peer: str | None = None
         self.sent: list[dict[str, Any]] = []
+        self.reads = trio.Event()
+        """While it is not set, nothing that is sent arrives."""
+        self.reads.set()
+        self.is_broken = False
         self.pongs: list[bytes] = []
         self.rejected: int | None = None
         self.closed: tuple[int, str] | None = None
@@ -121,7 +127,9 @@ class WorkerSocket:
             raise Disconnected from None
 
     async def send(self, frames: bytes) -> None:
-        await trio.lowlevel.checkpoint()
+        await self.reads.wait()
+        if self.is_broken:
+            raise Disconnected
         offset = {126: 4, 127: 10}.get(frames[1], 2)
         self.sent.append(msgspec.json.decode(frames[offset:]))
 
@@ -133,11 +141,16 @@ class WorkerSocket:
 
 
 class World:
-    """Everything a channel needs, and the pool called `pool`."""
+    """Everything a channel needs, and the pool called `pool`.
+
+    The wall clock goes with trio's and is a microsecond later at each look; `offset_s` moves it.
+    """
 
     def __init__(self, path: Path, nursery: trio.Nursery, **settings: Any) -> None:
         self.settings = Settings(home=path, **settings)
-        self.mint = Mint(random=random.Random(3))
+        self.offset_s = 0.0
+        self._looks = 0
+        self.mint = Mint(wall_ns=self._wall_ns, random=random.Random(3))
         file = path / "lictor.db"
         self.writer = sqlite.open_writer(file, synchronous="OFF")
         self.reader = sqlite.open_reader(file)
@@ -158,6 +171,10 @@ class World:
             ),
         )
         self._nursery = nursery
+
+    def _wall_ns(self) -> int:
+        self._looks += 1
+        return int((START_S + trio.current_time() + self.offset_s) * 1e6 + self._looks) * 1000
 
     async def create(self, name: str = "pool", **body: Any) -> WorkPool:
         wanted = msgspec.convert({"name": name, "type": "process", **body}, WorkPoolCreate)
@@ -209,13 +226,14 @@ class World:
 
 @asynccontextmanager
 async def running(path: Path, **settings: Any) -> AsyncIterator[World]:
-    """A world from its start to its end."""
+    """A world from its start to its end; what is in `path` from before is there still."""
     async with trio.open_nursery() as nursery:
         world = World(path, nursery, **settings)
         await nursery.start(world.journal.run)
         nursery.start_soon(world.channels.run)
         nursery.start_soon(world.cleanup.run)
-        await world.create()
+        if world.readers.inline(lambda tx: pool_table.id_of(tx, "pool")) is None:
+            await world.create()
         yield world
         nursery.cancel_scope.cancel()
     world.close()

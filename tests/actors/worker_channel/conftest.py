@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import trio
 from channel_world import World, running
 
 
 @pytest.fixture
-async def world(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> AsyncIterator[World]:
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Ask for `autojump_clock` as well: pytest-trio sees only a test's own fixtures."""
     async with running(tmp_path) as made:
         yield made

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trio
 from channel_world import CONSUMER, TEMPLATE, WorkerSocket, World, frame, heartbeat, hello, running
+from trio.testing import MockClock
 
 from lictor.actors import worker_channel
 from lictor.actors.ingress.site import Site
@@ -21,7 +22,9 @@ NOT_ALLOWED = (1008, "authorization_failed")
 CLEANUP = ["worker_heartbeat.v1", "work_pool_snapshot.v1", "cleanup_delivery.v1"]
 
 
-async def test_a_worker_is_answered_with_its_pool_and_all_its_queues(world: World) -> None:
+async def test_a_worker_is_answered_with_its_pool_and_all_its_queues(
+    world: World, autojump_clock: MockClock
+) -> None:
     queue_id = await world.add_queue("q")
     socket = await world.greeted(hello(heartbeat_interval_seconds=7))
     assert [sent["type"] for sent in socket.sent] == ["auth_success", "worker.ready.v1"]
@@ -51,13 +54,17 @@ async def test_a_worker_is_answered_with_its_pool_and_all_its_queues(world: Worl
     assert (worker.name, worker.status, worker.heartbeat_interval_seconds) == ("w", "ONLINE", 7)
 
 
-async def test_a_limited_pool_is_sent_with_its_slots(world: World) -> None:
+async def test_a_limited_pool_is_sent_with_its_slots(
+    world: World, autojump_clock: MockClock
+) -> None:
     await world.change(concurrency_limit=3)
     socket = await world.greeted()
     assert socket.payloads[0]["initial_snapshot"]["work_pool"]["active_slots"] == 0
 
 
-async def test_named_queues_are_resolved_once_each_in_the_order_of_the_names(world: World) -> None:
+async def test_named_queues_are_resolved_once_each_in_the_order_of_the_names(
+    world: World, autojump_clock: MockClock
+) -> None:
     await world.add_queue("a")
     await world.add_queue("b")
     socket = await world.greeted(hello(work_queue_names=["b", "default", "b"]))
@@ -65,7 +72,9 @@ async def test_named_queues_are_resolved_once_each_in_the_order_of_the_names(wor
     assert names == ["b", "default"]
 
 
-async def test_clean_up_is_accepted_and_unknown_capabilities_are_declined(world: World) -> None:
+async def test_clean_up_is_accepted_and_unknown_capabilities_are_declined(
+    world: World, autojump_clock: MockClock
+) -> None:
     asked = hello(
         requested_capabilities=[*CLEANUP, "later.v9", "later.v9"],
         handled_cleanup_kinds=["cancelling_timeout_teardown.v1"],
@@ -87,7 +96,7 @@ async def test_clean_up_is_accepted_and_unknown_capabilities_are_declined(world:
     ],
 )
 async def test_clean_up_needs_kinds_and_a_concurrency_which_is_one_when_unsaid(
-    world: World, asked: Any, concurrency: int
+    world: World, autojump_clock: MockClock, asked: Any, concurrency: int
 ) -> None:
     socket = await world.greeted(hello(requested_capabilities=CLEANUP, **asked))
     (ready,) = socket.payloads
@@ -126,23 +135,29 @@ async def test_clean_up_needs_kinds_and_a_concurrency_which_is_one_when_unsaid(
         hello(work_queue_names=["q"] * 1001),
     ],
 )
-async def test_a_hello_that_is_not_one_closes_the_channel(world: World, message: Any) -> None:
+async def test_a_hello_that_is_not_one_closes_the_channel(
+    world: World, autojump_clock: MockClock, message: Any
+) -> None:
     socket = await world.greeted(message)
     assert socket.closed == PROTOCOL_ERROR
     assert world.workers() == []
 
 
-async def test_a_worker_that_speaks_other_versions_only_is_turned_away(world: World) -> None:
+async def test_a_worker_that_speaks_other_versions_only_is_turned_away(
+    world: World, autojump_clock: MockClock
+) -> None:
     socket = await world.greeted(hello(supported_channel_versions=["v99"]))
     assert socket.closed == (1008, "unsupported_version")
 
 
-async def test_one_version_in_common_is_enough(world: World) -> None:
+async def test_one_version_in_common_is_enough(world: World, autojump_clock: MockClock) -> None:
     both = ["v99", "work_pool_worker_channel.v1"]
     assert (await world.greeted(hello(supported_channel_versions=both))).closed is None
 
 
-async def test_an_unknown_queue_is_not_served_and_leaves_no_new_pool(world: World) -> None:
+async def test_an_unknown_queue_is_not_served_and_leaves_no_new_pool(
+    world: World, autojump_clock: MockClock
+) -> None:
     assert (await world.greeted(hello(work_queue_names=["none"]))).closed == NOT_ALLOWED
     making = hello(work_queue_names=["none"], create_pool_if_not_found=True)
     assert (await world.greeted(making, pool="new")).closed == NOT_ALLOWED
@@ -150,13 +165,15 @@ async def test_an_unknown_queue_is_not_served_and_leaves_no_new_pool(world: Worl
 
 
 @pytest.mark.parametrize(("pool", "create"), [("none", False), ("Prefect-mine", True)])
-async def test_a_pool_that_may_not_be_made_is_not(world: World, pool: str, create: bool) -> None:
+async def test_a_pool_that_may_not_be_made_is_not(
+    world: World, autojump_clock: MockClock, pool: str, create: bool
+) -> None:
     socket = await world.greeted(hello(create_pool_if_not_found=create), pool=pool)
     assert socket.closed == NOT_ALLOWED
 
 
 async def test_a_missing_pool_is_made_with_the_type_and_the_template_of_the_worker(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = hello(
         create_pool_if_not_found=True, default_base_job_template=TEMPLATE, worker_type="docker"
@@ -170,7 +187,7 @@ async def test_a_missing_pool_is_made_with_the_type_and_the_template_of_the_work
 
 
 async def test_an_empty_template_is_filled_and_another_one_is_kept(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await world.greeted()
     _check_inline(monkeypatch)
@@ -195,21 +212,23 @@ async def test_an_empty_template_is_filled_and_another_one_is_kept(
     ],
 )
 async def test_a_template_that_no_pool_may_have_closes_the_channel(
-    world: World, monkeypatch: pytest.MonkeyPatch, template: Any
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, template: Any
 ) -> None:
     _check_inline(monkeypatch)
     asked = hello(create_pool_if_not_found=True, default_base_job_template=template)
     assert (await world.greeted(asked, pool="new")).closed == PROTOCOL_ERROR
 
 
-async def test_without_the_subprotocol_the_upgrade_is_refused(world: World) -> None:
+async def test_without_the_subprotocol_the_upgrade_is_refused(
+    world: World, autojump_clock: MockClock
+) -> None:
     socket = WorkerSocket("pool", subprotocols=())
     await handler.connect(socket, world.services)
     assert socket.rejected == 403
 
 
 async def test_wrong_credentials_have_one_reason_only(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
+    tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     async with running(tmp_path, api_auth_string="user:password") as world:
         for token in (None, "wrong"):
@@ -218,7 +237,9 @@ async def test_wrong_credentials_have_one_reason_only(
         assert (await world.connect(token="user:password")).closed is None
 
 
-async def test_a_server_that_cannot_write_asks_the_worker_to_come_again(world: World) -> None:
+async def test_a_server_that_cannot_write_asks_the_worker_to_come_again(
+    world: World, autojump_clock: MockClock
+) -> None:
     socket = await world.connect()
     world.journal.close()
     socket.say(hello())
@@ -227,7 +248,7 @@ async def test_a_server_that_cannot_write_asks_the_worker_to_come_again(world: W
 
 
 async def test_more_workers_than_are_served_are_asked_to_come_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_channel, "WORKERS_MAX", 1)
     first = await world.greeted()
@@ -237,7 +258,9 @@ async def test_more_workers_than_are_served_are_asked_to_come_again(
     assert (await world.greeted()).closed is None
 
 
-async def test_pings_are_answered_before_and_after_the_hello(world: World) -> None:
+async def test_pings_are_answered_before_and_after_the_hello(
+    world: World, autojump_clock: MockClock
+) -> None:
     socket = await world.greeted(Ping(b"1"), hello(), Ping(b"2"))
     assert socket.pongs == [b"1", b"2"]
     assert socket.closed is None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 from channel_world import FRAME_ID, MESSAGE_ID, World, frame, heartbeat, hello
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lictor.actors.worker_channel import MERGE_S, RETRY_S
 from lictor.schema.errors import Unavailable
@@ -19,7 +19,9 @@ async def settled(seconds: float = MERGE_S) -> None:
     await wait_all_tasks_blocked()
 
 
-async def test_every_worker_of_a_pool_hears_of_its_change_and_no_other(world: World) -> None:
+async def test_every_worker_of_a_pool_hears_of_its_change_and_no_other(
+    world: World, autojump_clock: MockClock
+) -> None:
     await world.create("other")
     one, two = await world.greeted(), await world.greeted()
     other = await world.greeted(pool="other")
@@ -35,7 +37,9 @@ async def test_every_worker_of_a_pool_hears_of_its_change_and_no_other(world: Wo
     assert one.told == [(2, "work_pool_updated"), (3, "work_pool_updated")]
 
 
-async def test_changes_within_the_time_of_merging_are_told_once_as_the_last(world: World) -> None:
+async def test_changes_within_the_time_of_merging_are_told_once_as_the_last(
+    world: World, autojump_clock: MockClock
+) -> None:
     socket = await world.greeted()
     for limit in range(5):
         await world.change(concurrency_limit=limit)
@@ -55,14 +59,18 @@ async def test_changes_within_the_time_of_merging_are_told_once_as_the_last(worl
         {"storage_configuration": {}},
     ],
 )
-async def test_a_write_to_what_workers_act_upon_is_told(world: World, change: Any) -> None:
+async def test_a_write_to_what_workers_act_upon_is_told(
+    world: World, autojump_clock: MockClock, change: Any
+) -> None:
     socket = await world.greeted()
     await world.change(**change)
     await settled()
     assert socket.told == [(2, "work_pool_updated")]
 
 
-async def test_a_description_is_told_after_the_next_heartbeat_only(world: World) -> None:
+async def test_a_description_is_told_after_the_next_heartbeat_only(
+    world: World, autojump_clock: MockClock
+) -> None:
     socket = await world.greeted()
     await world.change(description="for nobody in particular")
     await settled()
@@ -76,7 +84,9 @@ async def test_a_description_is_told_after_the_next_heartbeat_only(world: World)
     assert len(socket.told) == 1
 
 
-async def test_a_change_and_a_heartbeat_together_are_told_once(world: World) -> None:
+async def test_a_change_and_a_heartbeat_together_are_told_once(
+    world: World, autojump_clock: MockClock
+) -> None:
     socket = await world.greeted()
     await world.change(is_paused=True)
     socket.say(heartbeat(), heartbeat())
@@ -84,7 +94,9 @@ async def test_a_change_and_a_heartbeat_together_are_told_once(world: World) -> 
     assert socket.told == [(2, "work_pool_updated")]
 
 
-async def test_a_heartbeat_is_stored_like_any_other_and_not_answered(world: World) -> None:
+async def test_a_heartbeat_is_stored_like_any_other_and_not_answered(
+    world: World, autojump_clock: MockClock
+) -> None:
     socket = await world.greeted()
     before = world.workers()[0]
     socket.say(heartbeat(heartbeat_interval_seconds=5))
@@ -108,19 +120,25 @@ async def test_a_heartbeat_is_stored_like_any_other_and_not_answered(world: Worl
         {"type": ["worker.heartbeat.v1"]},
     ],
 )
-async def test_a_breach_of_the_protocol_closes_the_channel(world: World, message: Any) -> None:
+async def test_a_breach_of_the_protocol_closes_the_channel(
+    world: World, autojump_clock: MockClock, message: Any
+) -> None:
     socket = await world.greeted(hello(), message)
     assert socket.closed == (1002, "protocol_error")
 
 
-async def test_a_deleted_pool_closes_the_channels_of_its_workers(world: World) -> None:
+async def test_a_deleted_pool_closes_the_channels_of_its_workers(
+    world: World, autojump_clock: MockClock
+) -> None:
     socket = await world.greeted()
     await world.delete()
     await settled()
     assert socket.closed == (1008, "authorization_failed")
 
 
-async def test_a_heartbeat_for_a_pool_that_has_gone_cannot_be_stored(world: World) -> None:
+async def test_a_heartbeat_for_a_pool_that_has_gone_cannot_be_stored(
+    world: World, autojump_clock: MockClock
+) -> None:
     socket = await world.greeted()
     await world.delete()
     socket.say(heartbeat())
@@ -128,7 +146,9 @@ async def test_a_heartbeat_for_a_pool_that_has_gone_cannot_be_stored(world: Worl
     assert socket.closed == (1011, "heartbeat_persistence_failed")
 
 
-async def test_a_heartbeat_that_cannot_be_written_ends_the_channel(world: World) -> None:
+async def test_a_heartbeat_that_cannot_be_written_ends_the_channel(
+    world: World, autojump_clock: MockClock
+) -> None:
     socket = await world.greeted()
     world.journal.close()
     socket.say(heartbeat())
@@ -138,7 +158,7 @@ async def test_a_heartbeat_that_cannot_be_written_ends_the_channel(world: World)
 
 @pytest.mark.parametrize("operation", ["ack", "release", "renew"])
 async def test_an_operation_on_clean_up_is_answered_as_not_accepted(
-    world: World, operation: str
+    world: World, autojump_clock: MockClock, operation: str
 ) -> None:
     payload = {"message_id": MESSAGE_ID, "reservation_token": "t"}
     if operation == "release":
@@ -158,7 +178,7 @@ async def test_an_operation_on_clean_up_is_answered_as_not_accepted(
 
 
 async def test_a_store_that_cannot_be_read_delays_the_news_and_loses_none(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     socket = await world.greeted()
 
@@ -174,7 +194,9 @@ async def test_a_store_that_cannot_be_read_delays_the_news_and_loses_none(
     assert socket.told == [(2, "work_pool_updated")]
 
 
-async def test_a_worker_that_has_left_is_told_nothing(world: World) -> None:
+async def test_a_worker_that_has_left_is_told_nothing(
+    world: World, autojump_clock: MockClock
+) -> None:
     socket = await world.greeted()
     socket.leave()
     await wait_all_tasks_blocked()
@@ -184,7 +206,9 @@ async def test_a_worker_that_has_left_is_told_nothing(world: World) -> None:
     assert socket.closed is None
 
 
-async def test_a_worker_that_reads_slowly_is_told_of_the_last_change_only(world: World) -> None:
+async def test_a_worker_that_reads_slowly_is_told_of_the_last_change_only(
+    world: World, autojump_clock: MockClock
+) -> None:
     pool = world.pool()
     with world.channels.join(pool.id, "slow") as seat:
         assert (await seat.take()).reason == "initial"
