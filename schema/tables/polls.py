@@ -84,18 +84,28 @@ def choose(
     return [row for each in queues for row in each.free()][:most]
 
 
-def read_rows(tx: ReadTx, rows: Sequence[int], now: datetime) -> list[FlowRun]:
-    """The runs of these rows, in this order."""
+def read_rows(
+    tx: ReadTx, rows: Sequence[int], now: datetime, *, as_made: bool = False
+) -> list[FlowRun]:
+    """The runs of these rows, in this order.
+
+    `as_made`: with the name of the queue that they were made with, should it have one, and not the
+    one that their queue has now.
+    """
     if not rows:
         return []
     # They come in this order already. SQLite does not promise it, and would sort whole rows for it.
     found = tx.all(
-        f"SELECT chosen.key, {flow_runs.COLUMNS} FROM json_each(?) chosen"
+        f"SELECT chosen.key, fr.work_queue_name, {flow_runs.COLUMNS} FROM json_each(?) chosen"
         f" CROSS JOIN {flow_runs.FROM} WHERE fr.seq = chosen.value",
         (msgspec.json.encode(list(rows)).decode(),),
     )
     found.sort(key=itemgetter(0))
-    return [flow_runs.to_wire(row[1:], now) for row in found]
+    runs = [flow_runs.to_wire(row[2:], now) for row in found]
+    if as_made:
+        for run, row in zip(runs, found, strict=True):
+            run.work_queue_name = row[1]
+    return runs
 
 
 _HEADS = (

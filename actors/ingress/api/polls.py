@@ -66,7 +66,7 @@ async def of_pool(call: Call[PoolPoll]) -> list[WorkerFlowRun]:
         limit = pool.concurrency_limit
         free = None if limit is None else limit - pool_table.active_slots(tx, pool.id)
         rows = table.choose(queues, free, window.limit)
-        return _Found(table.read_rows(tx, rows, now), queues)
+        return _Found(table.read_rows(tx, rows, now, as_made=True), queues)
 
     found = await services.readers.read(query)
     await _note_queues(services, found.polled)
@@ -87,7 +87,7 @@ async def of_queue(call: Call[QueuePoll]) -> list[FlowRun]:
         if queue is None:
             raise Missing(f"Work queue with id {id_} not found")
         rows = table.choose([queue], None, window.limit)
-        return _Found(table.read_rows(tx, rows, now), [queue])
+        return _Found(table.read_rows(tx, rows, now, as_made=True), [queue])
 
     found = await services.readers.read(query)
     if not is_looking:

@@ -11,6 +11,9 @@ from lictor.schema.commands import work_pools, work_queues
 from lictor.schema.commands.work_queues import Deadline
 from lictor.schema.errors import Conflict, IntegrityConflict, NotFound
 from lictor.schema.rules.work_priorities import first_free, moved
+from lictor.schema.tables import polls
+from lictor.schema.tables.polls import Window
+from lictor.schema.times import parse
 from lictor.schema.wire.work_queues import WorkQueueCreate
 
 
@@ -161,3 +164,17 @@ def test_a_queue_has_a_description_if_only_an_empty_one(work: Work) -> None:
     assert work.queue("a", description=None).description == ""
     with pytest.raises(IntegrityConflict):
         work.update_queue("a", description=None)
+
+
+def test_a_poll_names_the_queue_that_a_run_was_made_with(work: Work) -> None:
+    pool = work.pool()
+    work.queue("old")
+    for name in (None, "old"):
+        work.run(work_pool_name="pool", work_queue_name=name, state={"type": "SCHEDULED"})
+    work.update_queue("old", name="new")
+    queues = polls.queues_of_pool(work.tx, pool.id, Window(10))
+    rows, now = polls.choose(queues, None, 10), parse(work.mint.now())
+    told = [run.work_queue_name for run in polls.read_rows(work.tx, rows, now, as_made=True)]
+    assert told == [None, "old"]
+    told = [run.work_queue_name for run in polls.read_rows(work.tx, rows, now)]
+    assert told == ["default", "new"]
