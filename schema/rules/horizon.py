@@ -18,7 +18,7 @@ DAY_S = 86_400.0
 
 class Bounds(NamedTuple):
     """Dates lie from `start` to `end`; there are at least `runs_min` of them and they reach
-    `ahead_min_s` seconds, if there are so many, but at most `runs_max`.
+    `ahead_min_s` seconds, if there are so many, but at most `runs_max`, which is at least one.
     """
 
     start: datetime
@@ -35,7 +35,7 @@ def dates_ahead(
     enough = bounds.start + timedelta(seconds=bounds.ahead_min_s)
     known = sum(date >= bounds.start for date in made)
     found: list[datetime] = []
-    if known >= bounds.runs_min and made[-1] >= enough:
+    if made and known >= bounds.runs_min and made[-1] >= enough:
         return found
     start = max(bounds.start, made[-1]) if made else bounds.start
     # One more than wanted: the first may be the last one made.

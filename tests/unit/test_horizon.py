@@ -32,6 +32,11 @@ def test_a_schedule_has_as_many_runs_as_both_minimums_and_both_maximums_say(
     assert len(dates_ahead(every(seconds), reach())) == runs
 
 
+@pytest.mark.parametrize("least", [0, -5])
+def test_without_a_minimum_one_date_is_enough(least: int) -> None:
+    assert len(dates_ahead(every(60), reach(runs_min=least, ahead_min_s=0.0))) == 1
+
+
 def test_dates_go_on_behind_those_made() -> None:
     made = dates_ahead(CronSchedule("0 * * * *"), reach())
     later = reach(start=NOW + timedelta(hours=1), end=NOW + timedelta(days=100))

@@ -70,14 +70,16 @@ async def schedule_now(call: Call[ScheduleNow]) -> None:
 
 def _reach(call: Call[ScheduleNow]) -> Bounds:
     body, services = call.body, call.services
-    start = parse(services.mint.now()) if body.start_time is None else _aware(body.start_time)
-    usual = runs.bounds(start, services.settings)
+    now = parse(services.mint.now())
+    start = now if body.start_time is None else _aware(body.start_time)
+    usual = runs.bounds(now, services.settings)
     least_s = usual.ahead_min_s if body.min_time is None else body.min_time
     return usual._replace(
-        end=usual.end if body.end_time is None else _aware(body.end_time),
-        ahead_min_s=min(least_s, timedelta(days=36_500).total_seconds()),
+        start=start,
+        end=start + (usual.end - now) if body.end_time is None else _aware(body.end_time),
+        ahead_min_s=max(0.0, min(least_s, timedelta(days=36_500).total_seconds())),
         runs_min=usual.runs_min if body.min_runs is None else body.min_runs,
-        runs_max=usual.runs_max if body.max_runs is None else body.max_runs,
+        runs_max=usual.runs_max if body.max_runs is None else max(1, body.max_runs),
     )
 
 

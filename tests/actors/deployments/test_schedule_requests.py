@@ -49,6 +49,29 @@ async def test_inactive_schedules_make_nothing(api: Any) -> None:
     assert await due(api, id_) == []
 
 
+@pytest.mark.parametrize(
+    "least",
+    [
+        {"max_runs": 0},
+        {"max_runs": -1},
+        {"min_runs": 0, "min_time": 0},
+        {"min_runs": -5, "min_time": -1e300},
+    ],
+)
+async def test_the_least_that_is_made_is_one_run(api: Any, least: dict[str, Any]) -> None:
+    id_ = await api.deployment(await api.flow(), schedules=[DAILY], paused=True)
+    body = {"start_time": "2020-01-01T00:00:00Z", **least}
+    assert await api("POST", f"/deployments/{id_}/schedule", body) == (200, None)
+    assert await due(api, id_) == ["2020-01-01T00:00:00.000000Z"]
+
+
+async def test_the_last_dates_of_the_calendar_can_be_asked_for(api: Any) -> None:
+    id_ = await api.deployment(await api.flow(), schedules=[DAILY], paused=True)
+    body = {"start_time": "9999-12-30T00:00:00Z", "end_time": "9999-12-31T00:00:00Z"}
+    assert await api("POST", f"/deployments/{id_}/schedule", body) == (200, None)
+    assert len(await due(api, id_)) == 2
+
+
 async def test_huge_bounds_are_cut_and_computed_off_the_writer_in_small_jobs(
     api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
