@@ -3,7 +3,8 @@
 Owns    nothing: when to look at a schedule again is a row of `schedule_horizon`, whose index is the
         heap; a schedule that is changed is due at once, by triggers.
 Serves  nobody; `SchedulesChanged` tells it to look.
-Limits  `SCHEDULES_IN_JOB` schedules, each with `scheduler_runs_max` runs, in a job of the journal.
+Limits  `WRITES_IN_JOB` runs in a job of the journal, so that others wait for milliseconds even
+        while ten thousand schedules are due at once.
 Fails   as `actors/deadlines.py` says. A schedule whose dates cannot be computed is logged and tried
         again with the next look.
 
@@ -29,8 +30,8 @@ from lictor.schema.commands.deployment_schedules import SchedulesChanged
 from lictor.schema.commands.scheduled_runs import Plan
 from lictor.schema.tables.deadlines import Kind
 
-SCHEDULES_IN_JOB = 4
-"""Some milliseconds of the writer for schedules that fill an hour with runs."""
+WRITES_IN_JOB = 25
+"""Runs, and notes of what was made: two or three milliseconds of the writer's thread."""
 HORIZON = Kind("schedule_horizon", "due", "due IS NOT NULL", "schedule_id", "schedule_id")
 
 _log = logging.getLogger(__name__)
@@ -56,13 +57,10 @@ class Scheduler:
 
     async def _fill(self, schedule_ids: Sequence[str]) -> int:
         """Make the runs of these schedules; how many of them have been looked at."""
-        filled = 0
-        for first in range(0, len(schedule_ids), SCHEDULES_IN_JOB):
-            part = schedule_ids[first : first + SCHEDULES_IN_JOB]
-            plans = await self._readers.read_on_thread(partial(self._plan, part))
-            await self._journal.write(partial(self._store, plans))
-            filled += len(plans)
-        return filled
+        plans = await self._readers.read_on_thread(partial(self._plan, schedule_ids))
+        for job in scheduled_runs.jobs(plans, WRITES_IN_JOB):
+            await self._journal.write(partial(self._store, job))
+        return len(plans)
 
     def _plan(self, schedule_ids: Sequence[str], tx: ReadTx) -> list[Plan]:
         plans: list[Plan] = []

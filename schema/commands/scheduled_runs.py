@@ -9,7 +9,7 @@ _insert_scheduled_flow_runs}`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -66,12 +66,16 @@ _SELECT = (
 
 
 class Plan(NamedTuple):
-    """The dates to make runs for, the last dates made then, and when to look again."""
+    """The dates to make runs for, the last dates made then, and when to look again.
+
+    Not `is_whole`: other parts of the plan follow, and only the last one is noted as made.
+    """
 
     source: Source
     dates: list[datetime]
     made: str
     due: Timestamp | None
+    is_whole: bool = True
 
 
 def read(tx: ReadTx, schedule_id: str) -> Source | None:
@@ -104,15 +108,43 @@ def plan(source: Source, now: Timestamp, settings: Settings) -> Plan:
     return Plan(source, dates, encode_text(last).decode(), text(look))
 
 
+def jobs(plans: Iterable[Plan], writes_max: int) -> Iterator[list[Plan]]:
+    """What to store in one job after the other, in order, each of at most so many writes.
+
+    A plan of many runs is stored in parts. Whoever is cut off between them is due still, and makes
+    no run twice; whoever changes the schedule between them deletes what is there.
+    """
+    job: list[Plan] = []
+    left = writes_max
+    for plan in plans:
+        for part in _parts(plan, writes_max - 1):
+            writes = len(part.dates) + 1
+            if writes > left:
+                yield job
+                job, left = [], writes_max
+            job.append(part)
+            left -= writes
+    if job:
+        yield job
+
+
+def _parts(plan: Plan, runs_max: int) -> Iterator[Plan]:
+    count = len(plan.dates)
+    for first in range(0, max(count, 1), runs_max):
+        behind = first + runs_max
+        yield plan._replace(dates=plan.dates[first:behind], is_whole=behind >= count)
+
+
 def store(tx: Tx, plan: Plan, mint: Mint) -> int:
     """Make the planned runs; how many are new. None if the schedule is not as it was read."""
     source = plan.source
     if read(tx, source.schedule_id) != source:
         return 0
-    tx.run(
-        "UPDATE schedule_horizon SET made = ?, due = ? WHERE schedule_id = ?",
-        (plan.made, plan.due, source.schedule_id),
-    )
+    if plan.is_whole:
+        tx.run(
+            "UPDATE schedule_horizon SET made = ?, due = ? WHERE schedule_id = ?",
+            (plan.made, plan.due, source.schedule_id),
+        )
     return insert(tx, source, plan.dates, mint)
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
+import pytest
 import trio
 from scheduling_world import SchedulingWorld
 from trio.testing import MockClock
 
+from lictor.actors.scheduler import WRITES_IN_JOB, Scheduler
+from lictor.schema.backends.tx import Tx
+from lictor.schema.commands import scheduled_runs
+from lictor.schema.commands.scheduled_runs import Plan
+from lictor.schema.mint import Mint
 from lictor.schema.times import seconds_between
 
 SOON_S = 1.0
@@ -154,3 +161,46 @@ async def test_a_clock_that_jumps_ahead_is_noticed(
         assert [moment for moment in world.due() if moment > world.mint.now()] == [
             f"2027-01-16T{hour:02}:00:00.000000Z" for hour in (9, 10, 11)
         ]
+
+
+async def test_many_schedules_and_many_runs_are_stored_in_small_jobs(
+    world: SchedulingWorld, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    store = scheduled_runs.store
+
+    def counted(tx: Tx, plan: Plan, mint: Mint) -> int:
+        made[-1] += 1 + len(plan.dates)
+        return store(tx, plan, mint)
+
+    def job(scheduler: Scheduler, plans: Sequence[Plan], tx: Tx) -> None:
+        made.append(0)
+        for plan in plans:
+            scheduled_runs.store(tx, plan, world.mint)
+
+    monkeypatch.setattr(scheduled_runs, "store", counted)
+    monkeypatch.setattr(Scheduler, "_store", job)
+    await world.deploy(*[MINUTELY] * 3, *[HOURLY] * 20)
+    async with world.scheduling():
+        await trio.sleep(SOON_S)
+    assert len(world.due()) == 3 * 61 + 20 * 3
+    assert max(made) <= WRITES_IN_JOB
+    assert sum(made) / len(made) > WRITES_IN_JOB / 2
+    assert world.rows("SELECT count(*) FROM schedule_horizon WHERE due < '1000'") == [(0,)]
+
+
+async def test_a_plan_that_was_cut_off_is_made_whole_and_no_run_twice(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    await world.deploy(MINUTELY)
+    [id_] = world.schedule_ids()
+    source = world.readers.inline(lambda tx: scheduled_runs.read(tx, id_))
+    assert source is not None
+    plan = scheduled_runs.plan(source, world.mint.now(), world.settings)
+    first, *rest = scheduled_runs.jobs([plan], WRITES_IN_JOB)
+    assert len(rest) == 2
+    await world.journal.write(lambda tx: scheduled_runs.store(tx, first[0], world.mint))
+    assert len(world.due()) == WRITES_IN_JOB - 1
+    async with world.scheduling():
+        await trio.sleep(SOON_S)
+    assert len(world.due()) == 61
