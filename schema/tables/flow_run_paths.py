@@ -4,7 +4,7 @@ Theory. A page is fast when its rows can be walked in the order of its sort, or 
 that sorting them is nothing. Which of the two holds depends on the data; the tally knows exactly
 how many runs a flow or a state has, and a capped count tells whether a tag is rare. So:
 
-- a rare flow or tag becomes the set that is searched (`narrow`);
+- a rare flow, deployment or tag becomes the set that is searched (`narrow`);
 - a list of states or flows becomes branches, each walked in order through an index that begins with
   that column, merged until the page is full;
 - everything else is a walk along the index of the sort, testing the rows it meets. The statistics
@@ -13,7 +13,7 @@ how many runs a flow or a state has, and a capped count tells whether a tag is r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from lictor.schema.filters.engine import (
     Filters,
     asked_keys,
     condition,
+    named_ids,
     of_filter,
     only_ids,
 )
@@ -164,14 +165,13 @@ def _narrow(tx: ReadTx, filters: Filters) -> Clause | None:
         total = f"SELECT sum(runs) FROM flow_run_tally WHERE {among.sql}"
         if among == FALSE or _number(tx, total, among.args) <= SMALL:
             return _set("flow_run", among)
+    for ids in _deployment_ids(filters):
+        among = is_in("deployment_id", ids)
+        if _is_small(tx, "flow_run", among):
+            return _set("flow_run", among)
     runs = _conjunction(filters)
     if runs is None:
         return None
-    deployments = runs.deployment_id
-    if deployments is not None and deployments.any_ and deployments.operator == "and_":
-        among = is_in("deployment_id", [str(id_) for id_ in deployments.any_])
-        if _is_small(tx, "flow_run", among):
-            return _set("flow_run", among)
     tags = runs.tags
     if tags is not None and tags.operator == "and_":
         for choice in [[tag] for tag in tags.all_ or ()] + ([tags.any_] if tags.any_ else []):
@@ -179,6 +179,16 @@ def _narrow(tx: ReadTx, filters: Filters) -> Clause | None:
             if _is_small(tx, "flow_run_tag", among):
                 return _set("flow_run_tag", among)
     return None
+
+
+def _deployment_ids(filters: Filters) -> Iterator[list[str]]:
+    """Lists of deployments; a run that matches belongs to one of each list."""
+    if ids := named_ids(filters.get("deployments")):
+        yield ids
+    runs = _conjunction(filters)
+    asked = None if runs is None else runs.deployment_id
+    if asked is not None and asked.any_ and asked.operator == "and_":
+        yield [str(id_) for id_ in asked.any_]
 
 
 def _conjunction(filters: Filters) -> FlowRunFilter | None:

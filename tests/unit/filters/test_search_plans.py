@@ -115,6 +115,32 @@ def test_a_page_of_flow_runs_is_walked_in_the_order_of_its_sort(
         assert f"INDEX {index}" in step or "INTEGER PRIMARY KEY" in step, steps
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"deployments": {"id": {"any_": FLOWS}}},
+        {"deployments": {"id": {"any_": FLOWS}}, **state("RUNNING")},
+        {"deployments": {"id": {"any_": FLOWS}}, "flow_runs": {"operator": "or_"}},
+        {"flow_runs": {"deployment_id": {"any_": FLOWS}}},
+    ],
+)
+def test_the_few_runs_of_a_deployment_are_found_by_its_id(plan: Any, body: Any) -> None:
+    filters = filters_of(msgspec.convert(body, FlowRunFilters))
+
+    def count(tx: Any) -> None:
+        search.count_flow_runs(tx, filters)
+
+    for query in (flow_runs(body, "EXPECTED_START_TIME_DESC"), count):
+
+        def with_few(tx: Any, query: Any = query) -> None:
+            with mock.patch.object(flow_run_paths, "SMALL", 1):
+                query(tx)
+
+        steps = plan(with_few)
+        assert any("INDEX flow_run_by_deployment" in step for step in steps), steps
+        assert not any("flow_run_by_expected" in step for step in steps), steps
+
+
 def test_the_tally_answers_counts_of_flows_and_states(plan: Any) -> None:
     for body in ({}, state("COMPLETED"), {**flows(FLOWS[0]), **state("FAILED")}):
         filters = filters_of(msgspec.convert(body, FlowRunFilters))
