@@ -20,7 +20,7 @@ _INTEGER_MAX = 2**63 - 1
 
 WorkName = Annotated[str, Meta(pattern="^[^/%&><]+$")]
 Limit = Annotated[int, Meta(ge=0, le=_INTEGER_MAX)]
-Priority = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Priority = Annotated[int, Meta(gt=0, le=2**31 - 1)]
 Offset = Annotated[int, Meta(ge=0)]
 PageNumber = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
