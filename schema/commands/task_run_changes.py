@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, UnsetType, inspect
 
 from lictor.schema import times
 from lictor.schema.backends.tx import Value
@@ -23,6 +23,7 @@ from lictor.schema.tables.task_run_recorder import TaskRunChange
 from lictor.schema.wire.flow_runs import Labels
 from lictor.schema.wire.states import StateDetailsBody, StateType
 from lictor.schema.wire.task_runs import TaskInput, TaskRunPolicy
+from lictor.schema.wire.validate import BAD, Validator
 
 EVENT_PREFIX = "prefect.task-run"
 TASK_RUN_PREFIX = "prefect.task-run."
@@ -41,7 +42,7 @@ class _TaskRun(msgspec.Struct):
 
     task_key: str
     dynamic_key: str
-    name: str | UnsetType = UNSET
+    name: str | UnsetType | None = UNSET
     cache_key: str | UnsetType | None = UNSET
     cache_expiration: Moment = UNSET
     task_version: str | UnsetType | None = UNSET
@@ -100,10 +101,12 @@ def from_event(event: Event) -> TaskRunChange:
 
 
 def _from_event(event: Event) -> TaskRunChange:
-    payload = msgspec.convert(event.payload, _Payload)
+    payload = _read(event.payload)
     run, state = payload.task_run, payload.validated_state
     flow_run = event.in_role("flow-run")
-    given = state.state_details
+    given = details(StateDetailsBody() if state.state_details is None else state.state_details)
+    if state.type == "SCHEDULED" and given.scheduled_time is None:
+        given.scheduled_time = event.received
     return TaskRunChange(
         task_run_id=_uuid(event.resource[RESOURCE_ID], TASK_RUN_PREFIX),
         flow_run_id=None if flow_run is None else _uuid(flow_run[RESOURCE_ID], FLOW_RUN_PREFIX),
@@ -116,9 +119,25 @@ def _from_event(event: Event) -> TaskRunChange:
         state_name=DEFAULT_NAMES[state.type] if state.name is None else state.name,
         timestamp=event.occurred if state.timestamp is None else times.text(state.timestamp),
         message=state.message,
-        details=details(StateDetailsBody() if given is None else given),
+        details=given,
         data=_result(state.data),
     )
+
+
+def _read(payload: dict[str, Any]) -> _Payload:
+    """The payload as it is written, or else as leniently as a body of a request is read.
+
+    Raises:
+        ValueError: it lacks something, or something in it has the wrong form.
+    """
+    try:
+        return msgspec.convert(payload, _Payload)
+    except msgspec.ValidationError:
+        found: Any = Validator().check(inspect.type_info(_Payload), payload, ())
+        if found is BAD:
+            raise
+        assert isinstance(found, _Payload)
+        return found
 
 
 def _uuid(resource_id: str, prefix: str) -> str:
@@ -131,6 +150,8 @@ def _uuid(resource_id: str, prefix: str) -> str:
 def _columns(run: _TaskRun) -> dict[str, Value]:
     """The columns that were reported, as they are stored."""
     columns: dict[str, Value] = {}
+    if run.name:
+        columns["name"] = run.name
     for name in _PLAIN:
         if (value := getattr(run, name)) is not UNSET:
             columns[name] = value
@@ -143,14 +164,14 @@ def _columns(run: _TaskRun) -> dict[str, Value]:
     if run.tags is not UNSET:
         columns["tags"] = encode_text(run.tags).decode()
     if run.labels is not UNSET:
-        columns["labels"] = encode_text(run.labels or {}).decode()
+        columns["labels"] = encode_text(run.labels).decode()
     if run.task_inputs is not UNSET:
         columns["task_inputs"] = encode_text(run.task_inputs).decode()
     return columns
 
 
 _PLAIN = (
-    "name", "cache_key", "task_version", "run_count", "flow_run_run_count", "total_run_time",
+    "cache_key", "task_version", "run_count", "flow_run_run_count", "total_run_time",
 )  # fmt: skip
 _MOMENTS = (
     "cache_expiration", "expected_start_time", "next_scheduled_start_time", "start_time",

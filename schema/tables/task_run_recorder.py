@@ -299,7 +299,7 @@ class _Batch:
 
 
 _DEFAULTS: dict[str, Value] = {
-    "empirical_policy": "{}", "tags": "[]", "labels": "{}", "task_inputs": "{}",
+    "empirical_policy": "{}", "tags": "[]", "labels": "null", "task_inputs": "{}",
     "cache_key": None, "cache_expiration": None, "task_version": None,
     "run_count": 0, "flow_run_run_count": 0, "expected_start_time": None,
     "next_scheduled_start_time": None, "start_time": None, "end_time": None, "total_run_time": 0.0,

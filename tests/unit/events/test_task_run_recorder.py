@@ -204,7 +204,6 @@ BAD: list[dict[str, Any]] = [
 BAD_TASK_RUNS: list[dict[str, Any]] = [
     {"run_count": 2**63},
     {"run_count": "many"},
-    {"name": None},
     {"tags": [1]},
     {"labels": {"a": []}},
     {"start_time": "soon"},
@@ -237,3 +236,33 @@ def test_only_task_run_events_that_clients_orchestrate_are_recorded(
     assert not is_change(other)
     store(tx, [served, other], mint)
     assert runs(tx) == []
+
+
+def test_a_report_is_read_as_leniently_as_a_request(tx: SqliteTx, mint: Mint) -> None:
+    store(tx, [change("Running", 1, run_count="5", total_run_time="2.5", name=None)], mint)
+    run = task_runs.read(tx, TASK, times.parse(NOW))
+    assert run is not None
+    assert (run.run_count, run.total_run_time) == (5, 2.5)
+    assert "-" in run.name
+    store(tx, [change("Completed", 2, name="")], mint)
+    renamed = task_runs.read(tx, TASK, times.parse(NOW))
+    assert renamed is not None
+    assert renamed.name == run.name
+
+
+def test_labels_are_null_until_they_are_reported(tx: SqliteTx, mint: Mint) -> None:
+    store(
+        tx, [change("Pending", 1), change("Pending", 1, task=OTHER_TASK, key="1", labels={})], mint
+    )
+    found = [task_runs.read(tx, id_, times.parse(NOW)) for id_ in (TASK, OTHER_TASK)]
+    assert [bytes(run.labels) for run in found if run is not None] == [b"null", b"{}"]
+
+
+def test_a_scheduled_state_that_names_no_time_is_due_when_it_arrives(
+    tx: SqliteTx, mint: Mint
+) -> None:
+    due = times.shift(NOW, 60)
+    late = change("Late", 2, key="1", state={"state_details": {"scheduled_time": due}})
+    store(tx, [change("Late", 1), late], mint)
+    details = [state.state_details for state in states.history_of_task_run(tx, TASK)]
+    assert [item.scheduled_time for item in details] == [NOW, due]
