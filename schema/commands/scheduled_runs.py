@@ -213,11 +213,33 @@ def insert(tx: Tx, source: Source, dates: Sequence[datetime], mint: Mint) -> int
         encode_text(parameters).decode(), encode_text(tags).decode(), encode_text(labels).decode(),
         encode_text(_creator(source)).decode(),
     )  # fmt: skip
-    made = [_insert_one(tx, source, date, shared, tags, mint) for date in dates]
+    known = _known(tx, source, dates)
+    made = [
+        _insert_one(tx, source, date, shared, tags, mint)
+        for date in dates
+        if text(date) not in known
+    ]
     ids = tuple(id_ for id_ in made if id_ is not None)
     if ids:
         tx.publish(RunsInserted("SCHEDULED", ids))
     return len(ids)
+
+
+def _known(tx: ReadTx, source: Source, dates: Sequence[datetime]) -> set[Timestamp]:
+    """Those of these dates for which a schedule that was changed had runs that are there still.
+
+    A worker takes runs a little before their time. Has the change moved the schedule to another
+    zone, the same moment has another key there.
+    """
+    if source.made != "[]":
+        return set()
+    rows = tx.all(
+        "SELECT expected_start_time FROM flow_run WHERE deployment_id = ?"
+        " AND expected_start_time BETWEEN ? AND ? AND auto_scheduled = 1"
+        " AND json_extract(created_by, '$.id') = ?",
+        (source.deployment_id, text(dates[0]), text(dates[-1]), source.schedule_id),
+    )
+    return {due for (due,) in rows}
 
 
 def _creator(source: Source) -> dict[str, Any]:

@@ -16,6 +16,9 @@ DAY_S = 86_400.0
 """The longest rest before a schedule is looked at again that has no more dates in reach."""
 
 
+_INSTANT = timedelta(microseconds=1)
+
+
 class Bounds(NamedTuple):
     """Dates lie from `start` to `end`; there are at least `runs_min` of them and they reach
     `ahead_min_s` seconds, if there are so many, but at most `runs_max`, which is at least one.
@@ -64,7 +67,8 @@ def next_look(bounds: Bounds, made: Sequence[datetime], rest_s: float) -> dateti
         return now + max(rest, timedelta(seconds=min(DAY_S, reach_s / 2)))
     last = made[-1]
     short = min(made[-bounds.runs_min], last - timedelta(seconds=bounds.ahead_min_s))
-    if short > now:
-        return short
+    if short >= now:
+        # At that very moment they are enough still.
+        return short + _INSTANT
     # As many runs as may be are there, and do not reach far enough: before half of them are over.
     return now + max(min(rest, (last - now) / 2), timedelta(seconds=1))

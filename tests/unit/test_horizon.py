@@ -46,7 +46,16 @@ def test_dates_go_on_behind_those_made() -> None:
 
 def test_the_next_look_is_when_a_run_begins_and_too_few_are_left() -> None:
     made = dates_ahead(CronSchedule("0 * * * *"), reach())
-    assert next_look(reach(), made, 60) == made[0]
+    look = next_look(reach(), made, 60)
+    assert look == made[0] + timedelta(microseconds=1)
+    assert dates_ahead(CronSchedule("0 * * * *"), reach(start=look), made) != []
+
+
+def test_a_look_at_the_very_moment_of_a_run_is_followed_by_one_right_after_it() -> None:
+    made = dates_ahead(CronSchedule("0 * * * *"), reach())
+    sharp = reach(start=made[0])
+    assert dates_ahead(CronSchedule("0 * * * *"), sharp, made) == []
+    assert next_look(sharp, made, 60) == made[0] + timedelta(microseconds=1)
 
 
 def test_a_reach_that_is_too_short_is_looked_at_before_half_of_it_is_over() -> None:

@@ -24,8 +24,8 @@ from lictor.schema.commands.deadlines import Clock
 from lictor.schema.mint import Mint
 from lictor.schema.wire.deployments import DeploymentCreate, ScheduleCreate, ScheduleUpdate
 
-START_NS = 1_800_000_000_000_000_000
-"""2027-01-15T08:00:00Z."""
+START_NS = 1_800_000_000_500_000_000
+"""2027-01-15T08:00:00.5Z: nothing is due at the very beginning."""
 
 
 class SchedulingWorld:

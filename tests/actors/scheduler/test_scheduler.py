@@ -204,3 +204,26 @@ async def test_a_plan_that_was_cut_off_is_made_whole_and_no_run_twice(
     async with world.scheduling():
         await trio.sleep(SOON_S)
     assert len(world.due()) == 61
+
+
+async def test_a_run_taken_early_has_no_twin_when_its_schedule_moves_to_another_zone(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    async with world.scheduling():
+        id_ = await world.deploy({"cron": "0 * * * *", "timezone": "UTC"})
+        await trio.sleep(SOON_S)
+        early = world.due()[0]
+        await world.journal.write(
+            lambda tx: tx.run(
+                "UPDATE flow_run SET state_type = 'PENDING', state_name = 'Pending'"
+                " WHERE expected_start_time = ?",
+                (early,),
+            )
+        )
+        [schedule_id] = world.schedule_ids()
+        berlin = {"cron": "0 * * * *", "timezone": "Europe/Berlin"}
+        await world.change(id_, schedule_id, schedule=berlin)
+        await trio.sleep(SOON_S)
+        assert len(world.due()) == 2
+    sql = "SELECT count(*), count(DISTINCT expected_start_time) FROM flow_run"
+    assert world.rows(sql) == [(3, 3)]
