@@ -28,7 +28,8 @@ WITH_OWN_SLOTS = frozenset({"3.0.0rc20", "3.0.0", "3.0.1", "3.0.2", "3.0.3"})
 """Versions whose workers take the deployment's slot themselves."""
 
 _HOLDING = frozenset({"PENDING", "RUNNING", "CANCELLING"})
-_FULL = "The concurrency limit of the deployment is reached."
+_FULL = "Deployment concurrency limit reached."
+"""Also the message of the states in which it ends: Prefect's, which automations look for."""
 _VERSION = re.compile(r"(\d+(?:\.\d+)*)(\.?(?:a|b|rc|dev)\d*)?")
 
 
