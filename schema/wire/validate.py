@@ -248,7 +248,8 @@ def _struct(walk: Validator, info: inspect.StructType, value: Any, loc: Loc) -> 
     """A Struct with named fields. Its tag, if it has one, may be left out but not be wrong.
 
     One that stands for several kinds has `kind_of`, which tells from the value which one is meant:
-    its name goes into the place of an error, as that of a union's member.
+    its name goes into the place of an error, as that of a union's member. One whose fields have
+    rules of their own has `field_faults`, which is asked about those that are of their types.
     """
     if not isinstance(value, dict):
         said = "Input should be a valid dictionary or object to extract fields from"
@@ -265,6 +266,10 @@ def _struct(walk: Validator, info: inspect.StructType, value: Any, loc: Loc) -> 
             walk.note("missing", "Field required", (*loc, field.encode_name), value)
             found[field.name] = BAD
     bad = any(each is BAD for each in found.values())
+    faults_of: Callable[[dict[str, Any]], Iterable[Fault]] | None
+    if (faults_of := getattr(info.cls, "field_faults", None)) is not None:
+        for fault in faults_of({name: each for name, each in found.items() if each is not BAD}):
+            bad = _blame(walk, fault, value, loc) is BAD
     if info.tag_field is not None and value.get(info.tag_field, info.tag) != info.tag:
         said = f"Input should be {info.tag!r}"
         ctx = {"expected": repr(info.tag)}
@@ -285,9 +290,16 @@ def _built(walk: Validator, cls: type, fields: dict[str, Any], value: Any, loc: 
     try:
         return cls(**fields)
     except Fault as fault:
-        return walk.note(fault.type, fault.msg, (*loc, *fault.at), value, fault.ctx)
+        return _blame(walk, fault, value, loc)
     except (ValueError, TypeError) as error:
         return walk.note("value_error", f"Value error, {error}", loc, value)
+
+
+def _blame(walk: Validator, fault: Fault, value: Any, loc: Loc) -> Any:
+    """Note a fault at the place below `value` that it names; always `BAD`."""
+    for key in fault.at:
+        value = value.get(key) if isinstance(value, dict) else value
+    return walk.note(fault.type, fault.msg, (*loc, *fault.at), value, fault.ctx)
 
 
 def _union(walk: Validator, info: inspect.UnionType, value: Any, loc: Loc) -> Any:

@@ -6,11 +6,12 @@ of `prefect.server.schemas.actions`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType, structs
 
 from lictor.schema.filters.work_pools import WorkPoolFilter
 from lictor.schema.rules import job_templates
@@ -61,10 +62,16 @@ class WorkPoolCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         default_factory=StorageConfiguration
     )
 
+    @classmethod
+    def field_faults(cls, fields: Mapping[str, Any]) -> Iterator[Fault]:
+        """What is wrong with fields that are of their types."""
+        if not fields.get("name", "x").strip(BLANKS):
+            yield Fault("Value error, name cannot be an empty string", at=("name",))
+        yield from _template_faults(fields)
+
     def __post_init__(self) -> None:
-        if not self.name.strip(BLANKS):
-            raise Fault("Value error, name cannot be an empty string", at=("name",))
-        _check_shape(self.base_job_template)
+        for fault in self.field_faults(structs.asdict(self)):
+            raise fault
 
 
 class WorkPoolUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -76,15 +83,21 @@ class WorkPoolUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     concurrency_limit: Limit | UnsetType | None = UNSET
     storage_configuration: StorageConfiguration | UnsetType | None = UNSET
 
+    @classmethod
+    def field_faults(cls, fields: Mapping[str, Any]) -> Iterator[Fault]:
+        """What is wrong with fields that are of their types."""
+        return _template_faults(fields)
+
     def __post_init__(self) -> None:
-        if isinstance(self.base_job_template, dict):
-            _check_shape(self.base_job_template)
+        for fault in self.field_faults(structs.asdict(self)):
+            raise fault
 
 
-def _check_shape(template: dict[str, Any]) -> None:
-    fault = job_templates.fault(template)
+def _template_faults(fields: Mapping[str, Any]) -> Iterator[Fault]:
+    template = fields.get("base_job_template")
+    fault = job_templates.fault(template) if isinstance(template, dict) else None
     if fault is not None:
-        raise Fault(f"Value error, {fault}", at=("base_job_template",))
+        yield Fault(f"Value error, {fault}", at=("base_job_template",))
 
 
 class WorkPoolSearch(msgspec.Struct, kw_only=True):

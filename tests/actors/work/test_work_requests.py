@@ -38,6 +38,19 @@ async def test_a_template_is_refused_by_its_place_or_by_its_defaults(api: Any) -
     assert "job variable defaults" in answer["detail"]
     status, answer = await api("POST", "/work_pools/", {"name": " "})
     assert [fault["loc"] for fault in answer["exception_detail"]] == [["body", "name"]]
+    assert answer["exception_detail"][0]["input"] == " "
+
+
+async def test_every_field_of_a_pool_that_is_wrong_is_named(api: Any) -> None:
+    body = {"name": "'", "type": 5, "base_job_template": {"variables": {}}}
+    for wrong, places in ((body, {"name", "type", "base_job_template"}), ({"name": "/"}, {"name"})):
+        status, answer = await api("POST", "/work_pools/", wrong)
+        assert status == 422
+        assert {fault["loc"][-1] for fault in answer["exception_detail"]} == places
+    del body["name"], body["type"]
+    status, answer = await api("PATCH", "/work_pools/p", body)
+    (fault,) = answer["exception_detail"]
+    assert (status, fault["input"]) == (422, {"variables": {}})
 
 
 async def test_an_old_client_is_not_told_of_result_storage(api: Any) -> None:
