@@ -4,7 +4,7 @@ Owns    which workers take messages, and what is reserved for them and not sent 
         its reservations are the table `cleanup_message`; every look at it is fresh.
 Serves  `join(taker)`: a worker's lane; its `take()` waits for the next message.
 Timers  the first lease that ends, by the table's index, but a look at the clock every `LOOK_S`;
-        a lane rests `REST_S` after each answer.
+        a lane rests `REST_S` after each answer, `REST_RELEASED_S` after a release.
 Limits  `UNSENT_MAX` messages for each lane that are not sent yet; `cleanup.RESERVED_MAX` reserved
         and `cleanup.EXPIRED_MAX` leases ended in one job. Lanes are as many as worker channels.
 Fails   a store that refuses is asked again every `RETRY_S`; meanwhile messages stay where they are.
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from math import inf
@@ -41,16 +41,19 @@ from lictor.schema.errors import Unavailable
 from lictor.schema.mint import Mint
 from lictor.schema.tables import cleanup_messages as table
 from lictor.schema.tables.cleanup_messages import Holder
-from lictor.schema.wire.worker_channel import CleanupKind, CleanupMessage
+from lictor.schema.wire.worker_channel import CleanupKind, CleanupMessage, Operation
 
 UNSENT_MAX = 16
 LOOK_S = 15.0
 RETRY_S = 1.0
 SLEEP_S_MIN = 0.001
 """Below the clock's resolution a sleep is a busy loop."""
-REST_S = 0.05
+REST_S = 0.25
 """A worker frees its own place only some moments after it has read the answer; a message that
 comes before is given back as too many, and that costs one of its few deliveries."""
+REST_RELEASED_S = 1.0
+"""The same after it has given a message back: others go first, and what hindered it may pass."""
+_RESTS_S: Mapping[Operation, float] = {"ack": REST_S, "release": REST_RELEASED_S, "renew": 0.0}
 DELIVERY_FAILED = "delivery_failed"
 
 _log = logging.getLogger(__name__)
@@ -101,13 +104,13 @@ class Lane:
         self._has_message.set()
 
     @contextmanager
-    def answering(self) -> Iterator[None]:
-        """Give it nothing before the block is over and the worker has had time to take that in."""
-        self.open_at = inf
+    def answering(self, operation: Operation) -> Iterator[None]:
+        """Give it nothing while its worker is answered, and for some time after that."""
+        open_at, self.open_at = self.open_at, inf
         try:
             yield
         finally:
-            self.open_at = trio.current_time() + REST_S
+            self.open_at = max(open_at, trio.current_time() + _RESTS_S[operation])
             self._queue.stir(self.taker.work_pool_id)
 
     def ask(self) -> Ask:

@@ -293,10 +293,8 @@ class _Channel:
                 await self._beat(frame)
             elif self._lane is None:
                 await self._answer(frame, _NOT_ACCEPTED)
-            elif isinstance(frame, RenewFrame):
-                await self._answer(frame, await self._operate(frame))
             else:
-                with self._lane.answering():
+                with self._lane.answering(_OPERATIONS[type(frame)]):
                     await self._answer(frame, await self._operate(frame))
 
     async def _beat(self, frame: HeartbeatFrame) -> None:

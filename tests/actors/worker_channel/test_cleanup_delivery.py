@@ -23,7 +23,7 @@ from cleanup_kit import (
 )
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from lictor.actors.cleanup import REST_S, RETRY_S, UNSENT_MAX
+from lictor.actors.cleanup import REST_RELEASED_S, REST_S, RETRY_S, UNSENT_MAX
 from lictor.schema.errors import Unavailable
 from lictor.schema.times import shift
 
@@ -99,6 +99,32 @@ async def test_the_next_message_follows_the_answer_by_some_moments(
     assert socket.sent[-1]["type"] == "cleanup.operation_result.v1"
     await passing(REST_S * 0.1)
     assert delivered(socket) == [(1, 1), (2, 1)]
+
+
+async def test_what_a_worker_gives_back_goes_to_another_at_once_and_to_itself_later(
+    world: World, autojump_clock: MockClock
+) -> None:
+    await put(world, 1)
+    one = await world.greeted(taking())
+    await say(one, "release")
+    await passing(REST_RELEASED_S - 0.01)
+    assert delivered(one) == [(1, 1)]
+    await passing(0.01)
+    assert delivered(one) == [(1, 1), (1, 2)]
+    other = await world.greeted(taking(consumer_id=OTHER))
+    await say(one, "release")
+    assert delivered(other) == [(1, 3)]
+
+
+async def test_a_renewal_does_not_cut_a_rest_short(world: World, autojump_clock: MockClock) -> None:
+    await put(world, 1, 2, 3)
+    socket = await world.greeted(taking(2))
+    await say(socket, "ack", 0)
+    await say(socket, "renew", 1)
+    await passing(REST_S / 2)
+    assert delivered(socket) == [(1, 1), (2, 1)]
+    await passing(REST_S / 2)
+    assert delivered(socket) == [(1, 1), (2, 1), (3, 1)]
 
 
 async def test_nothing_is_sent_before_an_answer_that_is_slow_to_go_out(

@@ -24,7 +24,7 @@ from cleanup_kit import (
 )
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from lictor.actors.cleanup import LOOK_S, REST_S, retention, undelivered
+from lictor.actors.cleanup import LOOK_S, REST_RELEASED_S, REST_S, retention, undelivered
 from lictor.actors.deadlines import GATHER_S, RECHECK_S
 from lictor.schema.commands.cleanup import UNDELIVERED_S
 from lictor.schema.commands.deadlines import Clock
@@ -117,7 +117,7 @@ async def test_a_message_that_nobody_can_carry_out_is_given_up_after_three_deliv
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             statuses.append((await say(socket, "release"))["status"])
-            await passing(REST_S)
+            await passing(REST_RELEASED_S)
     assert statuses == ["accepted", "accepted", "dead_lettered"]
     assert delivered(socket) == [(1, 1), (1, 2), (1, 3), (2, 1)]
     assert status(world, 1) == "dead"
@@ -210,7 +210,7 @@ async def test_the_number_of_deliveries_is_the_operators_choice(
         await put(world, 1)
         socket = await world.greeted(taking())
         while (await say(socket, "release"))["status"] == "accepted":
-            await passing(REST_S)
+            await passing(REST_RELEASED_S)
         assert len(delivered(socket)) == sent
 
 
@@ -265,7 +265,7 @@ async def test_what_is_over_is_forgotten_after_its_time(
         await put(world, 2)
         for _ in range(3):
             await say(socket, "release")
-            await passing(REST_S)
+            await passing(REST_RELEASED_S)
         assert [status(world, number) for number in (1, 2)] == ["acknowledged", "dead"]
         await passing(500 + GATHER_S)
         assert [status(world, number) for number in (1, 2)] == [None, "dead"]
