@@ -103,8 +103,13 @@ class Gate:
             )
 
     def dress(self, response: Response, headers: Headers) -> Response:
-        """The answer with what browsers of other origins need to read it."""
-        added = self._cors.headers(headers.get(b"origin"))
+        """The answer with what browsers of other origins need to read it, unless it says so itself.
+
+        A browser refuses an answer that allows its origin twice.
+        """
+        said = {name for name, _ in response.headers}
+        wanted = self._cors.headers(headers.get(b"origin"))
+        added = tuple(header for header in wanted if header[0] not in said)
         return with_headers(response, added) if added else response
 
 
@@ -126,6 +131,9 @@ def _check_csrf(tokens: CsrfTokens, headers: Headers) -> None:
         raise InvalidCsrf
 
 
+_ANY_ORIGIN: tuple[Header, ...] = ((b"access-control-allow-origin", b"*"), (b"vary", b"Origin"))
+
+
 class Cors:
     """Which pages of other origins may call the API, and how they are told."""
 
@@ -142,7 +150,7 @@ class Cors:
     def headers(self, origin: bytes | None) -> tuple[Header, ...]:
         """What an ordinary answer to a request from `origin` carries."""
         if self._every_origin:
-            return () if origin is None else ((b"access-control-allow-origin", b"*"),)
+            return () if origin is None else _ANY_ORIGIN
         vary = (b"vary", b"Origin")
         if origin is None or origin.decode("latin-1") not in self._origins:
             return (vary,)

@@ -130,7 +130,7 @@ ASKS = (b"access-control-request-method", b"POST")
 
 async def test_every_origin_may_read_by_default(make: Any, ask: Any) -> None:
     handle = make(TABLE)
-    expected = ((b"access-control-allow-origin", b"*"),)
+    expected = ((b"access-control-allow-origin", b"*"), (b"vary", b"Origin"))
     assert (await ask(handle, "GET", "/things/", headers=[ORIGIN])).headers == expected
     assert (await ask(handle, "GET", "/nothing", headers=[ORIGIN])).headers == expected
     assert (await ask(handle, "GET", "/things/")).headers == ()
@@ -194,6 +194,21 @@ async def test_a_preflight_from_a_listed_origin_names_it(make: Any, ask: Any) ->
     assert response.status == 200
     assert headers[b"access-control-allow-origin"] == b"https://ui.example"
     assert b"X-One" in headers[b"access-control-allow-headers"].split(b", ")
+
+
+async def test_no_answer_names_a_header_of_cors_twice(make: Any, ask: Any) -> None:
+    """Browsers refuse an answer that allows their origin twice, the same one included."""
+    handle = make(TABLE, api_csrf_protection_enabled=True)
+    answers = [
+        await ask(handle, "OPTIONS", "/things/", headers=[ORIGIN, ASKS]),
+        await ask(handle, "POST", "/things/", headers=[ORIGIN, *csrf("0" * 64)]),
+        await ask(handle, "GET", "/things/", headers=[ORIGIN]),
+    ]
+    assert [answer.status for answer in answers] == [200, 403, 200]
+    for answer in answers:
+        names = [name for name, _ in answer.headers]
+        assert b"access-control-allow-origin" in names
+        assert len(names) == len(set(names))
 
 
 async def test_options_without_preflight_headers_is_a_wrong_method(make: Any, ask: Any) -> None:
