@@ -87,7 +87,8 @@ def require_fit_to_update(tx: ReadTx, body: DeploymentUpdate) -> None:
     if schema is None or body.job_variables is UNSET or body.job_variables is None:
         return
     try:
-        json_schema.check(_plain(body.job_variables), schema, may_be_partial=True)
+        variables = _plain(body.job_variables)
+        json_schema.check(variables, schema, may_be_partial=True, with_formats=True)
     except (json_schema.InvalidValue, json_schema.UnusableSchema) as error:
         raise Conflict(f"Error updating deployment: {error}") from error
 

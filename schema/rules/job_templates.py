@@ -130,7 +130,7 @@ def _defaults(
 
 def _fits(values: dict[str, Any], schema: Any) -> bool:
     try:
-        json_schema.check(values, schema, may_be_partial=True)
+        json_schema.check(values, schema, may_be_partial=True, as_written=True, with_formats=True)
     except json_schema.InvalidValue:
         return False
     return True

@@ -1,6 +1,7 @@
 """Checking a JSON value against a JSON Schema that a client has stored (draft 2020-12).
 
-Nothing is ever fetched: a reference out of the document is an error. Formats are not checked.
+Nothing is ever fetched: a reference out of the document is an error. Formats are checked only where
+that is asked for.
 Schemas of older pydantic versions are read as their authors meant them: an optional property takes
 null as well, and a list of `items` is a tuple.
 
@@ -9,6 +10,8 @@ Source: `prefect.utilities.schema_tools.validation`.
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -33,6 +36,7 @@ class _Reading(NamedTuple):
     may_be_partial: bool
     null_for_default: bool
     as_written: bool
+    with_formats: bool
 
 
 def check(
@@ -42,12 +46,14 @@ def check(
     may_be_partial: bool = False,
     null_for_default: bool = False,
     as_written: bool = False,
+    with_formats: bool = False,
 ) -> None:
     """Return if `value` fits `schema`.
 
     `may_be_partial`: nothing is required, but by one of several schemas of which some must hold.
     `null_for_default`: an optional property takes null even if it has a default. `as_written`: the
-    schema is not read as that of an older pydantic, and by the draft that it names.
+    schema is not read as that of an older pydantic, and by the draft that it names. `with_formats`:
+    texts are held to the `format` that the schema names, if it is one of those checked.
 
     Raises:
         InvalidValue: it does not.
@@ -55,7 +61,8 @@ def check(
     """
     if not isinstance(schema, dict):
         raise UnusableSchema("The schema is not an object.")
-    _library().check(value, schema, _Reading(may_be_partial, null_for_default, as_written))
+    reading = _Reading(may_be_partial, null_for_default, as_written, with_formats)
+    _library().check(value, schema, reading)
 
 
 def require_schema(schema: Any) -> None:
@@ -84,6 +91,7 @@ class _Library:
     def __init__(self) -> None:
         from jsonschema import (  # type: ignore[import-untyped]
             Draft202012Validator,
+            FormatChecker,
             SchemaError,
         )
         from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
@@ -95,6 +103,12 @@ class _Library:
         self._validator_for = validator_for
         self._no_schema, self._unresolvable = SchemaError, Unresolvable
         self._registry: Registry[Any] = Registry()
+        self._formats = FormatChecker(())
+        self._formats.checkers = {
+            **Draft202012Validator.FORMAT_CHECKER.checkers,
+            "date-time": (_is_moment, ()),
+            "time": (_is_time, ()),
+        }
         self._kept = lru_cache(SCHEMAS_KEPT)(self._read)
         self._kept_as_written = lru_cache(SCHEMAS_KEPT)(self._read_as_written)
 
@@ -108,7 +122,8 @@ class _Library:
         if reading.may_be_partial:
             schema = _without_required(schema)
         validator.check_schema(schema)
-        return validator(schema, registry=self._registry)
+        formats = self._formats if reading.with_formats else None
+        return validator(schema, registry=self._registry, format_checker=formats)
 
     def _read_as_written(self, text: bytes) -> None:
         self._validator.check_schema(msgspec.json.decode(text))
@@ -142,6 +157,28 @@ class _Library:
         if fault is not None:
             place = "" if fault.json_path == "$" else f" for field {fault.json_path[2:]!r}"
             raise InvalidValue(f"Validation failed{place}. Failure reason: {fault.message}")
+
+
+_MOMENT = re.compile(
+    r"(\d{4}-\d\d-\d\d)T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?"
+    r"(Z|[+-]([01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def _is_moment(value: object) -> bool:
+    """Whether a text is a date and a time as in RFC 3339; what is no text may be anything."""
+    if not isinstance(value, str):
+        return True
+    match = _MOMENT.fullmatch(value)
+    try:
+        return match is not None and bool(date.fromisoformat(match[1]))
+    except ValueError:
+        return False
+
+
+def _is_time(value: object) -> bool:
+    return not isinstance(value, str) or _is_moment(f"1970-01-01T{value}")
 
 
 @cache

@@ -127,3 +127,31 @@ def test_a_schema_may_be_read_as_it_is_written_and_by_the_draft_it_names() -> No
     check({"x": 1}, pair, as_written=True)
     with pytest.raises(InvalidValue):
         check({"x": 1}, {"$schema": draft, **pair}, as_written=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        (
+            "date-time",
+            ["2026-01-31t23:59:59.5Z", "2024-02-29T00:00:00-05:30", 5],
+            "2026-02-29T00:00:00Z",
+        ),
+        ("date-time", ["0001-01-01T00:00:00Z"], "2026-01-01T24:00:00Z"),
+        ("time", ["08:30:06.28Z", None], "08:30"),
+        ("date", ["2026-01-31"], "2026-1-31"),
+        ("email", ["a@b"], "a"),
+        ("uuid", ["00000000-0000-4000-8000-000000000000"], "0"),
+        ("of-our-own", ["anything"], None),
+    ],
+)
+def test_formats_are_checked_where_that_is_asked_for(
+    name: str, right: list[Any], wrong: str | None
+) -> None:
+    schema = {"properties": {"x": {"format": name}}}
+    for value in right:
+        check({"x": value}, schema, with_formats=True)
+    check({"x": wrong}, schema)
+    if wrong is not None:
+        with pytest.raises(InvalidValue):
+            check({"x": wrong}, schema, with_formats=True)

@@ -80,6 +80,13 @@ def test_an_unfit_default_is_left_out_and_then_nothing_is_required() -> None:
         check_variables(pool, [{"b": "text"}], required=True)
 
 
+def test_a_default_is_unfit_by_its_format_or_by_what_only_older_schemas_mean() -> None:
+    by_format = {"type": "string", "format": "date", "default": "soon"}
+    inner = {"type": "object", "properties": {"c": {"type": "string"}}, "default": {"c": None}}
+    for unfit in (by_format, inner):
+        check_variables(template(["b"], a=unfit, b={}), [{}], required=True)
+
+
 def test_optional_variables_take_null_even_with_a_default_and_required_ones_do_not() -> None:
     pool = template(["b"], a={"type": "string", "default": "x"}, b={"type": "string"})
     check_variables(pool, [{"a": None, "b": "y"}], required=True)
