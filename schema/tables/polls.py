@@ -127,12 +127,16 @@ def of_deployments(
     return read_rows(tx, [row for _, row in heads[: window.limit]], now)
 
 
-def stale_deployments(tx: ReadTx, ids: Sequence[str], since: Timestamp) -> list[str]:
-    """Those of these deployments whose last poll is to be noted afresh."""
+def stale_deployments(
+    tx: ReadTx, ids: Sequence[str], since: Timestamp, now: Timestamp
+) -> list[str]:
+    """Those of these deployments whose last poll is to be noted afresh: it is not of the time from
+    `since` to `now`, which a clock that was set back may put before it.
+    """
     among = is_in("id", ids)
     rows = tx.all(
         f"SELECT id FROM deployment WHERE {among.sql}"
-        " AND (status <> 'READY' OR last_polled IS NULL OR last_polled < ?)",
-        (*among.args, since),
+        " AND (status <> 'READY' OR last_polled IS NULL OR last_polled NOT BETWEEN ? AND ?)",
+        (*among.args, since, now),
     )
     return [id_ for (id_,) in rows]

@@ -117,7 +117,7 @@ async def of_deployments(call: Call[DeploymentsPoll]) -> list[FlowRun]:
 
     def query(tx: ReadTx) -> tuple[list[FlowRun], list[str]]:
         runs = table.of_deployments(tx, ids, window, now)
-        return runs, table.stale_deployments(tx, ids, since)
+        return runs, table.stale_deployments(tx, ids, since, text(now))
 
     runs, stale = await services.readers.read(query)
     if stale:
@@ -130,11 +130,11 @@ async def of_deployments(call: Call[DeploymentsPoll]) -> list[FlowRun]:
 async def _note_queues(services: Services, queues: Sequence[Queue]) -> None:
     settings = services.settings
     least_s = min(settings.work_queue_polled_s, settings.deployment_polled_s)
-    since = _noted_since(services, least_s)
+    since, now = _noted_since(services, least_s), services.mint.now()
     stale = [
         each.id
         for each in queues
-        if each.status == "NOT_READY" or each.last_polled is None or each.last_polled < since
+        if each.status == "NOT_READY" or not since <= (each.last_polled or "") <= now
     ]
     if not stale:
         return

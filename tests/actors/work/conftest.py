@@ -12,7 +12,14 @@ import pytest
 import trio
 
 from lictor.actors.executor import InlineExecutor
-from lictor.actors.ingress.api import automations, collections, work_pools, work_queues, workers
+from lictor.actors.ingress.api import (
+    automations,
+    collections,
+    polls,
+    work_pools,
+    work_queues,
+    workers,
+)
 from lictor.actors.ingress.dispatch import build_handle
 from lictor.actors.ingress.http import Request
 from lictor.actors.ingress.services import Services
@@ -25,11 +32,19 @@ from lictor.schema.mint import Mint
 OPERATIONS = (
     *automations.OPERATIONS,
     *collections.OPERATIONS,
+    *polls.OPERATIONS,
     *work_pools.OPERATIONS,
     *work_queues.OPERATIONS,
     *workers.OPERATIONS,
 )
 METADATA = "worker-types.json"
+
+
+class CaughtUp:
+    """Stands for the actor that skips missed runs after a start: it has."""
+
+    async def settled(self) -> None:
+        """Return at once."""
 
 
 class Api:
@@ -39,10 +54,12 @@ class Api:
         self._handle = build_handle(services, OPERATIONS, services.settings)
 
     async def __call__(
-        self, method: str, path: str, body: Any = None, agent: bytes = b""
+        self, method: str, path: str, body: Any = None, agent: bytes = b"", pages: bytes = b"-"
     ) -> tuple[int, Any]:
+        """`agent` and `pages`: the headers `User-Agent` and, unless it is "-", `X-Prefect-UI`."""
         raw = b"" if body is None else msgspec.json.encode(body)
         headers = [(b"user-agent", agent)] if agent else []
+        headers += [(b"x-prefect-ui", pages)] if pages != b"-" else []
         response = await self._handle(Request(method, f"/api{path}", b"", headers, raw))
         return response.status, msgspec.json.decode(response.body) if response.body else None
 
@@ -58,6 +75,7 @@ async def api(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[A
     given: dict[str, Any] = {
         "settings": Settings(home=tmp_path, worker_metadata=described),
         "mint": Mint(random=random.Random(7)),
+        "catch_up": CaughtUp(),
         "journal": journal,
         "readers": Readers(loop_reader, [(reader, InlineExecutor())]),
     }
