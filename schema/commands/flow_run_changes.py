@@ -41,6 +41,7 @@ def update(tx: Tx, id_: str, body: FlowRunUpdate, mint: Mint, settings: Settings
         if state_type != "SCHEDULED":
             raise BadRequest(f"Job variables of a flow run that is {state_type} cannot be updated.")
         _require_job_variables_fit(tx, deployment_id, body.job_variables)
+    if body.job_variables is not UNSET:
         changed["job_variables"] = encode_text(body.job_variables).decode()
     if body.name is not UNSET:
         changed["name"] = body.name or slug(mint)

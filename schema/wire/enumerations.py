@@ -51,7 +51,7 @@ _IN_ORDER = (
     ("day", "time", "event", "resource"),
     ("week", "day", "hour", "minute", "second"),
     ("ENQUEUE", "CANCEL_NEW"),
-    ("LAST_SEEN_DESC", "NAME_ASC"),
+    ("NAME_ASC", "LAST_SEEN_DESC"),
     ("ONLINE", "OFFLINE"),
 )
 

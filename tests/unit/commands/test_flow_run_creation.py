@@ -9,7 +9,10 @@ import msgspec
 from command_world import World, as_sent
 from deployment_calls import deploy, start
 
-from lictor.schema.commands import flows
+from lictor.schema.commands import flow_run_changes, flows
+from lictor.schema.tables import flow_runs as table
+from lictor.schema.times import parse
+from lictor.schema.wire.flow_runs import FlowRunUpdate
 from lictor.schema.wire.flows import FlowCreate
 
 
@@ -26,6 +29,14 @@ def test_job_variables_left_out_are_none_but_null_beside_an_idempotency_key(worl
     assert answer(world.run(idempotency_key="kept", job_variables={}))["job_variables"] == {}
     id_ = deploy(world)
     assert answer(start(world, id_, idempotency_key="again"))["job_variables"] == {}
+
+
+def test_job_variables_may_be_set_to_null_whatever_the_state(world: World) -> None:
+    run = world.run(state={"type": "RUNNING"})
+    body = as_sent({"job_variables": None}, FlowRunUpdate)
+    flow_run_changes.update(world.tx, run.id, body, world.mint, world.settings)
+    found = table.read(world.tx, run.id, parse(world.mint.now()))
+    assert answer(found)["job_variables"] is None
 
 
 def test_a_run_that_names_the_deployment_of_another_flow_has_that_flow_in_its_labels(
