@@ -6,7 +6,7 @@ Source: `prefect.server.models.deployments._generate_scheduled_flow_runs`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from lictor.schema.rules.schedules.dates import upcoming
@@ -60,7 +60,8 @@ def next_look(bounds: Bounds, made: Sequence[datetime], rest_s: float) -> dateti
     """
     now = bounds.start
     rest = timedelta(seconds=rest_s)
-    made = [date for date in made if date >= now]
+    # In UTC: what is taken off a date in a zone is taken off its clocks, which may be changed.
+    made = [date.astimezone(UTC) for date in made if date >= now]
     if len(made) < bounds.runs_min:
         # No more dates in reach: look when the reach has moved.
         reach_s = (bounds.end - now).total_seconds()

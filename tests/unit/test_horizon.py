@@ -58,6 +58,19 @@ def test_a_look_at_the_very_moment_of_a_run_is_followed_by_one_right_after_it() 
     assert next_look(sharp, made, 60) == made[0] + timedelta(microseconds=1)
 
 
+def test_clocks_that_are_put_forward_do_not_put_off_the_next_look() -> None:
+    now = datetime(2026, 3, 29, 0, 41, tzinfo=UTC)
+    bounds = Bounds(now, now + timedelta(days=1), 240.0, 1, 100)
+    made = dates_ahead(CronSchedule("*/15 * * * *", "Europe/Berlin"), bounds)
+    [*_, last] = made
+    assert last.utcoffset() == timedelta(hours=1)
+    later = bounds._replace(start=now + timedelta(minutes=5))
+    made = dates_ahead(CronSchedule("*/15 * * * *", "Europe/Berlin"), later, made)
+    assert [date.utcoffset() for date in made] == [timedelta(hours=2)]
+    look = next_look(later, made, 60)
+    assert look == datetime(2026, 3, 29, 0, 56, 0, 1, tzinfo=UTC)
+
+
 def test_a_reach_that_is_too_short_is_looked_at_before_half_of_it_is_over() -> None:
     made = dates_ahead(every(1), reach())
     assert next_look(reach(), made, 60) == NOW + (made[-1] - NOW) / 2
