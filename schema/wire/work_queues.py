@@ -45,7 +45,7 @@ class WorkQueue(msgspec.Struct, frozen=True):
 
 
 class QueueFilter(msgspec.Struct, kw_only=True):
-    """Deprecated: which runs a queue without a pool holds. Kept, and without effect."""
+    """Deprecated: which runs of deployments a queue hands out that is asked without its pool."""
 
     tags: list[str] | None = None
     deployment_ids: list[UUID] | None = None
