@@ -245,9 +245,11 @@ def test_the_checks_come_in_prefects_order(world: World, operation: Operation) -
     gone = msgspec.structs.replace(message, message_id=id_of(99))
     # Each claim is wrong in everything that is checked from there on, and the lease is over.
     world.now_s += LEASE_S
-    wrong = {"token": "wrong", "pool": world.other}
-    assert world.say(operation, gone, **wrong) == Result("not_found", "message_not_found")  # type: ignore[arg-type]
-    assert world.say(operation, message, **wrong) == Result("unauthorized", "work_pool_mismatch")  # type: ignore[arg-type]
+    for claimed, expected in (
+        (gone, Result("not_found", "message_not_found")),
+        (message, Result("unauthorized", "work_pool_mismatch")),
+    ):
+        assert world.say(operation, claimed, token="wrong", pool=world.other) == expected
     assert world.say(operation, message, token="wrong") == Result(
         "invalid_token", "reservation_token_mismatch"
     )
