@@ -46,15 +46,15 @@ def create(tx: Tx, body: FlowCreate, mint: Mint) -> tuple[Flow, bool]:
 
 
 def update(tx: Tx, id_: str, body: FlowUpdate, mint: Mint) -> None:
-    """Write the fields that are in the body.
+    """Write the fields that are in the body; it counts as an update even if there are none.
 
     Raises:
         NotFound: there is no such flow.
     """
-    if table.read(tx, id_) is None:
+    if not table.touch(tx, id_, mint.now()):
         raise NotFound("Flow not found")
-    if body.tags is UNSET or not table.update_tags(tx, id_, body.tags, mint.now()):
-        return
+    if body.tags is not UNSET:
+        table.update_tags(tx, id_, body.tags)
     flow = table.read(tx, id_)
     assert flow is not None
     _publish(tx, flow, "updated", mint)

@@ -66,17 +66,19 @@ def insert(tx: Tx, flow: Flow) -> None:
     write_tags(tx, "flow_tag", row[0], msgspec.json.decode(tags))
 
 
-def update_tags(tx: Tx, id_: str, tags: list[str], now: str) -> bool:
-    """Replace the tags; whether they are others than before. The flow must exist."""
+def touch(tx: Tx, id_: str, now: str) -> bool:
+    """Note the moment of an update; False if there is no such flow."""
+    row = tx.one("UPDATE flow SET updated = ? WHERE id = ? RETURNING seq", (now, id_))
+    return row is not None
+
+
+def update_tags(tx: Tx, id_: str, tags: list[str]) -> None:
+    """Replace the tags. The flow must exist."""
     row = tx.one("SELECT seq, tags FROM flow WHERE id = ?", (id_,))
     assert row is not None
-    text = encode_text(tags).decode()
-    if row[1] == text:
-        return False
     delete_tags(tx, "flow_tag", [row])
     write_tags(tx, "flow_tag", row[0], tags)
-    tx.run("UPDATE flow SET tags = ?, updated = ? WHERE seq = ?", (text, now, row[0]))
-    return True
+    tx.run("UPDATE flow SET tags = ? WHERE seq = ?", (encode_text(tags).decode(), row[0]))
 
 
 def run_ids(tx: ReadTx, id_: str, limit: int) -> list[str]:

@@ -90,9 +90,22 @@ async def test_tags_are_replaced_and_indexed(api: Any, events: list[StoredEvent]
     assert changed["tags"] == ["two", "three"]
     assert changed["updated"] > flow["updated"]
     assert tags_of(api, flow["id"]) == ["three", "two"]
-    assert [item.event.event for item in events] == ["prefect.flow.created", "prefect.flow.updated"]
     assert (await api("PATCH", path, {"name": "x"}))[0] == 422
     assert (await api("PATCH", f"/flows/{NOBODY}", {"tags": []}))[0] == 404
+
+
+async def test_every_patch_of_a_flow_is_an_update_of_it(
+    api: Any, events: list[StoredEvent]
+) -> None:
+    _, flow = await api("POST", "/flows/", {"name": "etl", "tags": ["one"]})
+    path, moments = f"/flows/{flow['id']}", [flow["updated"]]
+    for body in ({}, {"tags": ["one"]}, {"tags": ["two"]}):
+        assert (await api("PATCH", path, body))[0] == 204
+        moments.append((await api("GET", path))[1]["updated"])
+    assert moments == sorted(set(moments))
+    names = [item.event.event for item in events]
+    assert names == ["prefect.flow.created", *["prefect.flow.updated"] * 3]
+    assert [item.event.payload["tags"] for item in events] == [["one"], ["one"], ["one"], ["two"]]
 
 
 async def test_a_flow_goes_with_its_runs_their_logs_and_its_tags(
