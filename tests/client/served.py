@@ -206,11 +206,23 @@ class Scene:
         return [line.split(" ", 1) for line in lines]
 
     def until_all_wait(self, run_ids: list[str]) -> None:
-        """Until every run is at its gate."""
+        """Until every run is at its gate, and the server has heard of it.
+
+        The second says that the run's process has its socket for events. One that is about to open
+        it gives up after seven seconds of refusal, with all its events.
+        """
         waits = "across begins"
         self.until(
             lambda: all(waits in [what for _, what in self.notes(each)] for each in run_ids),
             "every run waits at its gate",
+        )
+        running = {
+            "flow_runs": {"id": {"any_": run_ids}},
+            "task_runs": {"state": {"type": {"any_": ["RUNNING"]}}},
+        }
+        self.until(
+            lambda: self.ask("/task_runs/count", running) == len(run_ids),
+            "every task that waits is RUNNING",
         )
 
     def until_all_ended(self, run_ids: list[str]) -> None:
