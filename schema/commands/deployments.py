@@ -262,13 +262,16 @@ def _set_limit(tx: Tx, id_: str, body: DeploymentCreate | DeploymentUpdate, mint
 def set_paused(tx: Tx, id_: str, paused: bool, mint: Mint) -> None:
     """Let schedules make runs no longer, or again. Pausing deletes the runs they have made.
 
+    A deployment that is so already counts as not updated.
+
     Raises:
         NotFound: there is no such deployment.
     """
-    columns: dict[str, Value] = {"paused": int(paused), "updated": mint.now()}
-    if tx.one("SELECT 1 FROM deployment WHERE id = ?", (id_,)) is None:
+    row = tx.one("SELECT paused FROM deployment WHERE id = ?", (id_,))
+    if row is None:
         raise NotFound("Deployment not found")
-    table.update(tx, id_, columns)
+    if row[0] != int(paused):
+        table.update(tx, id_, {"paused": int(paused), "updated": mint.now()})
     if paused:
         deployment_schedules.delete_scheduled_runs(tx, id_)
     tx.publish(SchedulesChanged(id_))

@@ -143,6 +143,17 @@ def test_a_change_to_what_cannot_be_is_refused(world: World, body: dict[str, Any
     assert read(world, id_) == before
 
 
+def test_pausing_and_resuming_again_is_no_update(world: World) -> None:
+    id_ = deploy(world, paused=True)
+    for paused in (True, False):
+        deployments.set_paused(world.tx, id_, paused, world.mint)
+        before = read(world, id_)
+        assert before["paused"] == paused
+        world.pass_seconds(1)
+        deployments.set_paused(world.tx, id_, paused, world.mint)
+        assert read(world, id_) == before
+
+
 def test_a_change_tells_of_a_limit_that_goes_and_not_of_one_that_comes(world: World) -> None:
     id_ = deploy(world)
     update(world, id_, concurrency_limit=2)
