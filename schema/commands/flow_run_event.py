@@ -87,7 +87,8 @@ def _cut(message: str) -> str:
         return message
     half = MESSAGE_MAX // 2
     left_out = len(message) - MESSAGE_MAX
-    return f"{message[:half]}...{left_out} additional characters...{message[-half:]}"
+    cut = f"{message[:half]}...{left_out} additional characters...{message[-half:]}"
+    return cut if len(cut) < len(message) else message
 
 
 def _related(tx: Tx, run: FlowRunRecord, surroundings: Surroundings) -> list[Resource]:

@@ -177,6 +177,9 @@ def test_a_long_message_is_cut_in_the_middle_of_the_event_only(world: World) -> 
     assert result.state.message == message
     cut = world.events()[-1].resource["prefect.state-message"]
     assert cut == "a" * 50_000 + "...20000 additional characters..." + "b" * 50_000
+    whole = "c" * 100_010
+    world.set_state(run.id, "RUNNING", message=whole)
+    assert world.events()[-1].resource["prefect.state-message"] == whole
 
 
 def test_a_refused_proposal_writes_nothing(world: World) -> None:
