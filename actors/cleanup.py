@@ -208,6 +208,7 @@ class CleanupQueue:
                 settings=self._settings,
             )
         )
+        self._stirred[work_pool_id] = self._stirred.pop(work_pool_id)  # other pools go first
         lanes = self._lanes.get(work_pool_id, {})
         for number, message in reserved:
             lane = lanes.pop(number, None)

@@ -148,8 +148,12 @@ class _Round:
         self._dry: set[tuple[str, str | None]] = set()
 
     def with_room(self) -> list[Ask]:
-        """The connections that can take a message."""
-        return [ask for ask in self._open.values() if self._has_room(ask)]
+        """The connections that can take a message, with no more room than their holder has now."""
+        return [
+            ask._replace(room=min(ask.room, ask.concurrency - self._held.get(ask.holder, 0)))
+            for ask in self._open.values()
+            if self._has_room(ask)
+        ]
 
     def next(self) -> tuple[Ask, Message] | None:
         """Who goes next, with which message: first of all one of a queue that it serves."""

@@ -176,13 +176,26 @@ def test_what_was_delivered_too_often_already_dies_and_the_next_one_goes(tmp_pat
 
 def test_whoever_has_room_is_asked_only_when_there_is_something(world: World) -> None:
     now = world.mint.now()
-    asks = [ask(1, "a"), ask(2, "b")]
+    asks = [ask(1, "a", room=1), ask(2, "b", room=1)]
     assert cleanup.with_room(world.tx, world.pool.id, asks, now) == []
     world.put(1)
     world.put(2)
     assert cleanup.with_room(world.tx, world.pool.id, asks, now) == asks
     world.reserve(asks[0])
     assert cleanup.with_room(world.tx, world.pool.id, asks, now) == asks[1:]
+
+
+def test_a_place_that_becomes_free_after_the_look_is_not_filled(world: World) -> None:
+    """The worker has not read yet that its message is over."""
+    for number in (1, 2, 3):
+        world.put(number)
+    two = ask(concurrency=2)
+    ((_, message),) = cleanup.reserve(
+        world.tx, world.pool.id, [two._replace(room=1)], world.mint, world.settings
+    )
+    asks = cleanup.with_room(world.tx, world.pool.id, [two], world.mint.now())
+    world.say("ack", message)
+    assert world.reserve(*asks) == [(1, 2)]
 
 
 # What a worker does with it
