@@ -13,8 +13,9 @@ from typing import Any
 
 import trio
 
-from simulation.oracles import TERMINAL, Wrong
+from simulation.oracles import TERMINAL
 from simulation.world import Gone, World
+from simulation.wrong import Wrong
 
 BACKOFF_S = 0.3
 STATES = (
@@ -39,6 +40,8 @@ class Client:
     """Whether its requests may come twice."""
     is_mortal = True
     """Whether it may die while it waits for an answer."""
+    agent: str | None = None
+    """The User-Agent of its requests."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
@@ -46,6 +49,7 @@ class Client:
         self.chance = random.Random(f"{name} {world.plan.seed}")
         self.gone = 0
         self.is_sure = True
+        self.copies_sent = 0
 
     async def run(self) -> None:
         try:
@@ -76,6 +80,7 @@ class Client:
         self.is_sure = not world.has_failed_to_sync
         if self.copies and self.happens(world.plan.repeat):
             self.is_sure = False
+            self.copies_sent += 1
             world.nursery.start_soon(self._copy, method, path, body)
         while True:
             try:
@@ -98,7 +103,7 @@ class Client:
         world = self.world
         await trio.sleep(self.chance.expovariate(1000))
         if not self.happens(world.plan.vanish):
-            answer = await world.request(method, path, body)
+            answer = await world.request(method, path, body, self.agent)
             await trio.sleep(self.chance.expovariate(1000))
             if self.happens(world.plan.vanish / 4):
                 raise Gone
@@ -106,7 +111,7 @@ class Client:
         # Leaves after so many steps of the scheduler, or of the disk.
         with trio.CancelScope() as scope:
             world.nursery.start_soon(self._cut, scope, self.chance.randrange(6))
-            return await world.request(method, path, body)
+            return await world.request(method, path, body, self.agent)
         if self.is_mortal and self.chance.random() < 0.1:
             raise Dead
         raise Gone
@@ -123,7 +128,7 @@ class Client:
         late_s = self.world.plan.pace_s * 5
         await trio.sleep(self.chance.choice([0.0, 0.001, self.chance.uniform(0, late_s)]))
         try:
-            status, _, _ = await self.world.request(method, path, body)
+            status, _, _ = await self.world.request(method, path, body, self.agent)
         except Gone:
             return
         self.world.note(self.name, method, path, status, "(copy)")
@@ -281,7 +286,7 @@ class Intruder(Client):
         assert status == 200, (status, run)
         body = {"flow_id": run["flow_id"], "name": "refused", "parent_task_run_id": self.new_id()}
         status, answer = await self.ask("POST", "/flow_runs/", body)
-        if status != 404:
+        if status != 409:
             raise Wrong(f"a run of an unknown parent was answered {status}: {answer}")
 
 

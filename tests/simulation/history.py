@@ -10,13 +10,17 @@ import trio
 import trio.testing
 from trio._core import _run as scheduler
 
+from lictor.schema.rules import json_schema
 from simulation.clients import Client, Intruder, Runner, Shipper
 from simulation.deserters import Deserter
 from simulation.holders import Holder, Submitter, Worker
-from simulation.oracles import Wrong
 from simulation.plan import Fault, Plan, squeezed
+from simulation.planners import Planner
 from simulation.streams import EventFollower, Follower, Reporter, Tail
+from simulation.takers import workers_of
+from simulation.watching import check_served, check_unserved, watch
 from simulation.world import World
+from simulation.wrong import Wrong
 
 LIVENESS_S = 6 * 3600.0
 """How long after the last fault the clients may still need, besides their own thinking."""
@@ -44,6 +48,8 @@ def simulate(seed: int) -> Outcome:
     scheduler._r.seed(f"scheduler {seed}")
     # A history that was ended by force has left its run behind.
     vars(scheduler.GLOBAL_RUN_CONTEXT).clear()
+    # Loaded on a thread otherwise, and no thread has a place in a history.
+    json_schema.load()
     with squeezed(plan.limits):
         try:
             clock = trio.testing.MockClock(autojump_threshold=0)
@@ -86,23 +92,28 @@ async def _history(plan: Plan, held: list[World], clock: trio.testing.MockClock)
 async def _play(world: World, network: trio.Nursery, clock: trio.testing.MockClock) -> None:
     plan = world.plan
     followers = list(_followers(world))
-    servants = [Worker(world, f"worker-{number}") for number in range(plan.workers)]
+    servants = [
+        *(Worker(world, f"worker-{number}") for number in range(plan.workers)),
+        *workers_of(world),
+    ]
     async with trio.open_nursery() as nursery:
         keeper = trio.Event()
         nursery.start_soon(_keep, world, keeper)
+        nursery.start_soon(watch, world)
         for client in (*followers, *servants):
             nursery.start_soon(client.run)
         await _work_through(world, list(_workers(world)), clock)
         await trio.sleep(plan.settle_s)
         await world.up()
         assert world.server is not None
-        world.oracles.check_settled(world.server.connection)
+        world.oracles.check_settled(world.server.connection, world.now())
+        check_served(world, servants)
         for follower in followers:
             follower.finish()
         for worker in servants:
             worker.scope.cancel()
         await trio.sleep(1)
-        await world.up()
+        await check_unserved(world)
         assert world.server is not None
         world.is_over = True
         if world.chance.getrandbits(1):
@@ -147,6 +158,7 @@ def _workers(world: World) -> Iterator[Client]:
     yield from (Reporter(world, f"reporter-{number}") for number in range(plan.reporters))
     yield from (Shipper(world, f"shipper-{number}") for number in range(plan.shippers))
     yield from (Deserter(world, f"deserter-{number}") for number in range(plan.deserters))
+    yield from (Planner(world, f"planner-{number}") for number in range(plan.planners))
     yield from (Holder(world, f"holder-{number}") for number in range(plan.holders))
     yield from (Submitter(world, f"submitter-{number}") for number in range(plan.submitters))
     yield from (Intruder(world, f"intruder-{number}") for number in range(plan.intruders))
@@ -180,15 +192,17 @@ async def _happen(world: World, fault: Fault, clock: trio.testing.MockClock) -> 
             if world.server is not None:
                 world.server.stop.set()
         case "full disk":
-            world.disk.is_full = True
-            await trio.sleep(fault.amount)
-            world.disk.is_full = False
+            with world.failing_disk():
+                world.disk.is_full = True
+                await trio.sleep(fault.amount)
+                world.disk.is_full = False
         case "failing sync":
             world.has_failed_to_sync = True
-            world.disk.fails_sync = True
-            await trio.sleep(fault.amount)
-            world.disk.fails_sync = False
+            with world.failing_disk():
+                world.disk.fails_sync = True
+                await trio.sleep(fault.amount)
+                world.disk.fails_sync = False
         case "wall clock" | "suspended":
-            world.set_wall_clock(fault.amount)
+            world.jump(lambda: world.set_wall_clock(fault.amount))
         case "stopped process":
-            clock.jump(fault.amount)
+            world.jump(lambda: clock.jump(fault.amount))

@@ -9,9 +9,9 @@ import trio
 
 from lictor.actors.ingress.socket import Text
 from simulation.clients import BACKOFF_S, Client, Dead
-from simulation.oracles import Wrong
 from simulation.sockets import SimulatedSocket
 from simulation.world import Gone, World
+from simulation.wrong import Wrong
 
 LIMITS = {"narrow": 1, "wide": 3}
 TASK_KEY = "background"

@@ -11,18 +11,21 @@ from typing import Any
 
 import apsw
 
+from lictor.schema import times
+from simulation.chronos import Chronos
+from simulation.missed import Missed
+from simulation.wrong import Wrong
+
 TERMINAL = frozenset({"COMPLETED", "CANCELLED", "FAILED", "CRASHED"})
 NOT_FROM_TERMINAL = frozenset({"CANCELLING", "PAUSED", "CRASHED"})
-
-
-class Wrong(AssertionError):
-    """The history breaks a promise."""
 
 
 class Oracles:
     """See the module's head. Ids of events are 32 hexadecimal digits."""
 
-    def __init__(self) -> None:
+    def __init__(self, chronos: Chronos, missed: Missed) -> None:
+        self.chronos = chronos
+        self.missed = missed
         self.acknowledged: dict[str, dict[str, None]] = {
             kind: {} for kind in ("run", "state", "event", "line", "task run")
         }
@@ -63,20 +66,29 @@ class Oracles:
         """
         if not connection.getautocommit():
             raise Wrong("a transaction was left open")
+        self.chronos.check_commit(connection)
         rows = connection.execute(_NEW_STATES, (self._states_to,)).fetchall()
-        for seq, id_, run_id, type_, name, before_type, is_repeated, event, newest in rows:
+        for row in rows:
+            (
+                seq, id_, run_id, type_, name, before_type, before_name, is_repeated, event,
+                newest, is_made_by_schedule,
+            ) = row  # fmt: skip
             self._states_to = seq
+            before = None if before_type is None else f"{before_type} {before_name}"
+            self.chronos.note_state(id_, run_id, (before, f"{type_} {name}"))
+            self.missed.note_state(run_id, name)
             if is_repeated and (run_id, type_) not in self.forced:
                 raise Wrong(f"state {id_} of run {run_id} repeats the transition before it")
-            if event is None:
+            if event is None and not (before is None and is_made_by_schedule):
                 raise Wrong(f"state {id_} of run {run_id} has no event")
             self._check_transition(run_id, before_type, type_, name)
             if newest is None:
                 raise Wrong(f"state {id_} is not the run's, nor is a later one")
         rows = connection.execute(_NEW_EVENTS, (self._events_to,)).fetchall()
-        for seq, id_, is_transition, state in rows:
+        for seq, id_, is_transition, state, run_id in rows:
             self._events_to = seq
-            if is_transition and state is None:
+            # (the events of a run that schedules made, and that was deleted, stay)
+            if is_transition and state is None and run_id not in self.chronos.runs:
                 raise Wrong(f"event {id_} has no state")
         _expect_none(connection, AT_EVERY_COMMIT)
 
@@ -122,13 +134,18 @@ class Oracles:
         self._states_to = self._events_to = 0
         self.check_commit(connection)
 
-    def check_settled(self, connection: apsw.Connection) -> None:
+    def check_settled(self, connection: apsw.Connection, now: str) -> None:
         """Long after the last fault nothing is left to itself.
 
         Raises:
             Wrong: with what is.
         """
         _expect_none(connection, SETTLED)
+        soon = [
+            run_id for run_id, due in connection.execute(_SCHEDULED) if due < times.shift(now, -60)
+        ]
+        if soon:
+            raise Wrong(f"scheduled runs are not marked late: {soon}")
         sql = "SELECT state_type, state_name FROM flow_run WHERE id = ?"
         for run_id, kind in self.deserted.items():
             type_, name = connection.execute(sql, (run_id,)).fetchall()[0]
@@ -158,13 +175,16 @@ _NEW_STATES = (
     "SELECT s.seq, s.id, s.flow_run_id, s.type, s.name,"
     " (SELECT p.type FROM flow_run_state p WHERE p.flow_run_id = s.flow_run_id AND p.seq < s.seq"
     "  ORDER BY p.seq DESC LIMIT 1),"
+    " (SELECT p.name FROM flow_run_state p WHERE p.flow_run_id = s.flow_run_id AND p.seq < s.seq"
+    "  ORDER BY p.seq DESC LIMIT 1),"
     " (SELECT json_extract(p.state_details, '$.transition_id')"
     "  = json_extract(s.state_details, '$.transition_id') FROM flow_run_state p"
     "  WHERE p.flow_run_id = s.flow_run_id AND p.seq < s.seq ORDER BY p.seq DESC LIMIT 1),"
     " (SELECT e.seq FROM event e WHERE e.id = unhex(replace(s.id, '-', ''))),"
     " (SELECT r.id FROM flow_run r JOIN flow_run_state n ON n.id = r.state_id"
     "  WHERE r.id = s.flow_run_id AND n.seq >= s.seq AND n.type = r.state_type"
-    "  AND n.name = r.state_name AND n.timestamp = r.state_timestamp)"
+    "  AND n.name = r.state_name AND n.timestamp = r.state_timestamp),"
+    " (SELECT r.auto_scheduled FROM flow_run r WHERE r.id = s.flow_run_id)"
     " FROM flow_run_state s WHERE s.seq > ? ORDER BY s.seq"
 )
 _NEW_EVENTS = (
@@ -172,7 +192,9 @@ _NEW_EVENTS = (
     " AND n.name <> 'prefect.flow-run.heartbeat',"
     " (SELECT s.seq FROM flow_run_state s WHERE s.id = (SELECT lower(substr(h, 1, 8) || '-' ||"
     "  substr(h, 9, 4) || '-' || substr(h, 13, 4) || '-' || substr(h, 17, 4) || '-' ||"
-    "  substr(h, 21)) FROM (SELECT hex(e.id) AS h)))"
+    "  substr(h, 21)) FROM (SELECT hex(e.id) AS h))),"
+    " (SELECT substr(o.id, 18) FROM event_involved i JOIN event_resource o ON o.key = i.resource"
+    "  WHERE i.seq = e.seq AND i.is_related = 0)"
     " FROM event e JOIN event_name n ON n.key = e.name WHERE e.seq > ? ORDER BY e.seq"
 )
 AT_EVERY_COMMIT = {
@@ -181,7 +203,7 @@ AT_EVERY_COMMIT = {
     " GROUP BY l.seq HAVING taken + l.loose_slots > l.capacity": "more slots taken than there are",
     "SELECT id FROM flow_run WHERE name = 'refused'": "a refused run is stored",
     "SELECT e.id FROM lease e LEFT JOIN leased_slots s ON s.lease_seq = e.seq"
-    " WHERE s.lease_seq IS NULL": "a lease without slots",
+    " WHERE s.lease_seq IS NULL AND e.holder_type IS NOT 'flow_run'": "a lease without slots",
 }
 AT_REST = {
     "SELECT id FROM flow_run WHERE state_id IS NULL": "runs without a state",
@@ -211,12 +233,13 @@ SETTLED = {
     "SELECT task_run_id, holder FROM task_queue": "background tasks that nobody runs",
     "SELECT id FROM flow_run WHERE state_type = 'PENDING'": "runs that are PENDING for ever",
     "SELECT id FROM flow_run WHERE state_type = 'CANCELLING'": "runs that are CANCELLING for ever",
-    "SELECT id FROM flow_run WHERE state_type = 'SCHEDULED' AND state_name = 'Scheduled'": (
-        "scheduled runs that are not marked late"
-    ),
     "SELECT id, state_type FROM task_run WHERE task_key = 'background'"
     " AND state_type <> 'COMPLETED'": "background tasks that did not end",
 }
+_SCHEDULED = (
+    "SELECT id, next_scheduled_start_time FROM flow_run"
+    " WHERE state_type = 'SCHEDULED' AND state_name = 'Scheduled'"
+)
 PRESENT = {
     "run": "SELECT id FROM flow_run",
     "state": "SELECT id FROM flow_run_state",

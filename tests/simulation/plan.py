@@ -29,6 +29,13 @@ FAULTS = (
     "failing sync", *CLOCK_FAULTS,
 )  # fmt: skip
 
+BEGINNINGS_NS = (
+    1_795_000_000_000_000_000,
+    1_792_890_000_000_000_000 - 1_800_000_000_000,
+    1_774_746_000_000_000_000 - 1_800_000_000_000,
+)
+"""When histories begin: on some day, and half an hour before clocks are set back, or forward."""
+
 FIRST_SILENCE_S = 600.0
 """Instead of an hour, which most histories would only wait for."""
 
@@ -66,6 +73,16 @@ class Plan:
             "heartbeat_timeout_s": chance.choice([30.0, 600.0]),
             "task_hold_s": chance.choice([10.0, 60.0]),
         }
+        self.planners = chance.choice([0, 0, 0, 1, 1])
+        self.pool_workers = chance.randint(2, 3)
+        self.servers = chance.randint(1, 2)
+        if self.planners:
+            # Schedules are much work: little else beside them.
+            self.runners = self.reporters = self.followers = self.workers = 1
+            self.runs_each = 1
+            self.shippers = self.tails = self.submitters = 0
+            self.holders = min(self.holders, 2)
+        self.begin_ns = chance.choice(BEGINNINGS_NS)
         self.restart_s = chance.choice([0.5, 0.5, 100.0, 1000.0])
         self.vanish = chance.choice([0.0, 0.02, 0.1])
         self.repeat = chance.choice([0.0, 0.05, 0.2])
@@ -75,6 +92,42 @@ class Plan:
         self.clock_grain_ns = chance.choice([1, 1, 1_000_000, 15_625_000])
         self.limits = dict(_limits(chance)) | {(liveness, "FIRST_SILENCE_S"): FIRST_SILENCE_S}
         self.faults = [self._fault(chance) for _ in range(chance.choice([0, 1, 2, 3, 5]))]
+        self.scheduler = {
+            "scheduler_rest_s": chance.choice([1.0, 60.0]),
+            "scheduler_runs_min": chance.choice([1, 3]),
+            "scheduler_runs_max": chance.choice([5, 100]),
+            "scheduler_ahead_min_s": self.unit_s * chance.choice([0, 4, 12]),
+            "scheduler_ahead_max_s": chance.choice([200 * self.unit_s, 8_640_000.0]),
+            "work_queue_polled_s": 2 * chance.choice([self.poll_s, self.slow_poll_s]),
+            "deployment_polled_s": 2 * chance.choice([self.poll_s, self.slow_poll_s]),
+        }
+
+    @property
+    def unit_s(self) -> float:
+        """About what schedules take from one run to the next."""
+        return max(1.0, self.pace_s)
+
+    @property
+    def work_s(self) -> float:
+        """How long a third of a scheduled run takes on average."""
+        return min(5.0, self.pace_s)
+
+    @property
+    def poll_s(self) -> float:
+        """How often those who take runs ask for them."""
+        return max(5.0, self.pace_s / 2)
+
+    @property
+    def slow_poll_s(self) -> float:
+        """The same, once there is little to take."""
+        return max(self.poll_s, self.settle_s / 20)
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether nothing but faults keeps the server from being done within a second."""
+        return (Journal, "mailbox_limit") not in self.limits and (
+            not self.slow_disk or self.slow_disk_s < 0.01
+        )
 
     @property
     def settle_s(self) -> float:
@@ -83,11 +136,14 @@ class Plan:
         The clock may have been set back after a deadline was set, and the longest silence between
         two heartbeats is many thoughts long.
         """
-        set_back_s = -sum(
-            fault.amount for fault in self.faults if fault.kind == "wall clock" and fault.amount < 0
-        )
         longest_s = max(*self.timeouts.values(), FIRST_SILENCE_S, 60 * self.pace_s)
-        return 300.0 + 1.5 * longest_s + set_back_s
+        return 300.0 + 1.5 * longest_s + self.set_back_s
+
+    @property
+    def set_back_s(self) -> float:
+        """By how much the wall clock is set back, all in all."""
+        amounts = [fault.amount for fault in self.faults if fault.kind == "wall clock"]
+        return -sum(amount for amount in amounts if amount < 0)
 
     def __str__(self) -> str:
         limits = {f"{owner.__name__}.{name}": value for (owner, name), value in self.limits.items()}

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from simulation.oracles import Stream, Wrong
+from simulation.oracles import Stream
 from simulation.plan import Plan
+from simulation.wrong import Wrong
 
 TREE = Path(__file__).parents[2]
 

@@ -30,14 +30,19 @@ from lictor.daemon import wiring
 from lictor.daemon.supervisor import ActorFailed
 from lictor.schema.backends import sqlite
 from lictor.schema.mint import Mint
+from simulation.chronos import SOON_S, Chronos, Clocks
 from simulation.disk import FaultyDisk, PowerLost, Reader, SimulatedExecutor
-from simulation.oracles import Oracles, Wrong
+from simulation.missed import Missed
+from simulation.oracles import Oracles
 from simulation.plan import Plan
+from simulation.polling import Polls
 from simulation.sockets import SimulatedSocket
+from simulation.wrong import Wrong
 
-BEGIN_NS = 1_795_000_000_000_000_000
 NOTES_KEPT = 60
 RESTART_S = 0.5
+RECOVERY_S = 90.0
+"""How long after a disk's failure the last of the server's loops tries again."""
 STEPS = (0, 0, 1, 2, 5, 12)
 """How many steps others may take between a commit and its telling."""
 
@@ -87,18 +92,19 @@ class World:
         self.nursery = nursery
         self.chance = random.Random(f"world {plan.seed}")
         self.disk = FaultyDisk(_new_database(), self.chance)
-        self.oracles = Oracles()
         self.runs: list[str] = []
         self.beliefs: dict[str, tuple[list[str], int, float]] = {}
         self.delivered: dict[str, tuple[str, SimulatedSocket]] = {}
         self.retry_after_s = 0.0
-        self.settings = Settings(events_backfill_s=10_000_000, **plan.timeouts)
+        self.settings = Settings(events_backfill_s=100_000_000, **plan.timeouts, **plan.scheduler)
         self.notes: collections.deque[str] = collections.deque(maxlen=NOTES_KEPT)
         self.noted = 0
         self.commits = 0
         self.crashes = 0
         self.is_calm = False
+        self.planning: set[str] = set()
         self.has_failed_to_sync = False
+        self.has_failing_disk = False
         self.is_over = False
         self.ended_at_s = 0.0
         self.crash_after_commits: int | None = None
@@ -107,15 +113,52 @@ class World:
         self._digest = hashlib.blake2b(digest_size=16)
         self._wall_offset_ns = 0
         self._ticks_ns = 0
+        clocks = Clocks(trio.current_time, self.wall_us)
+        self.chronos = Chronos(clocks, self.settings, SOON_S if plan.is_prompt else 90.0)
+        self.chronos_chance = random.Random(f"chronos {plan.seed}")
+        self.missed = Missed(self.chronos)
+        self.oracles = Oracles(self.chronos, self.missed)
+        self.polls = Polls()
+        self.schedules_changed = trio.Event()
+        self.deployments: dict[str, tuple[str | None, int | None]] = {}
+        self.running: dict[str, Any] = {}
+        self.jumped_at_s = -1.0
 
     # Time and notes
 
     def wall_ns(self) -> int:
         """The wall clock: a look at it takes a microsecond, but it may tick coarsely."""
         self._ticks_ns += 1000
-        now_ns = BEGIN_NS + round(trio.current_time() * 1e9) + self._wall_offset_ns
+        now_ns = self._exact_ns()
         grain = self.plan.clock_grain_ns
         return (now_ns + self._ticks_ns) // grain * grain
+
+    def _exact_ns(self) -> int:
+        return self.plan.begin_ns + round(trio.current_time() * 1e9) + self._wall_offset_ns
+
+    def wall_us(self) -> int:
+        """The wall clock in microseconds, as an onlooker sees it."""
+        return (self._exact_ns() + self._ticks_ns) // 1000
+
+    def jump(self, clock: Callable[[], None]) -> None:
+        """Let a clock jump."""
+        before = self.wall_us()
+        self.chronos.clock_jumps(clock)
+        if self.server is not None:
+            self.missed.clock_leaps(self.server.connection, before, self.wall_us())
+        self.jumped_at_s = trio.current_time()
+        # The time in which a run has to start may be over.
+        self.running = {id_: each for id_, each in self.running.items() if each.has_started}
+
+    @contextmanager
+    def failing_disk(self) -> Iterator[None]:
+        """Inside the block the disk fails: nobody expects runs in time."""
+        self.has_failing_disk = True
+        self.chronos.server_is_down()
+        yield
+        self.has_failing_disk = False
+        if self.server is not None:
+            self.chronos.server_is_up(RECOVERY_S)
 
     def set_wall_clock(self, by_s: float) -> None:
         """Let the wall clock, and nothing else, jump."""
@@ -161,6 +204,7 @@ class World:
                 return
             stack.callback(self._close, connection)
             self.oracles.check_all(connection)
+            self.missed.server_starts(connection, self.wall_us())
             server = Server(connection, self.disk)
             with server.scope:
                 await self._serve(server)
@@ -186,6 +230,8 @@ class World:
                 server.sockets = build_sockets(services)
                 self.server = server
                 self._is_up.set()
+                if not self.has_failing_disk:
+                    self.chronos.server_is_up()
                 self.note("start", "up")
                 try:
                     await server.stop.wait()
@@ -193,6 +239,7 @@ class World:
                     await supervisor.drain()
                 finally:
                     self.server, self._is_up = None, trio.Event()
+                    self.chronos.server_is_down()
                     for scope in server.scopes:
                         scope.cancel()
         except* PowerLost:
@@ -249,7 +296,11 @@ class World:
 
         def after() -> None:
             self.commits += 1
+            changed_at_s = self.chronos.changed_at_s
             self.oracles.check_commit(server.connection)
+            self.polls.check_commit(server.connection)
+            if self.chronos.changed_at_s != changed_at_s:
+                self.schedules_changed.set()
             if self.crash_after_commits is not None:
                 self.crash_after_commits -= 1
                 if self.crash_after_commits < 0:
@@ -275,7 +326,9 @@ class World:
 
     # The network
 
-    async def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any, float]:
+    async def request(
+        self, method: str, path: str, body: Any = None, agent: str | None = None
+    ) -> tuple[int, Any, float]:
         """Status, decoded body and Retry-After of one request.
 
         Raises:
@@ -285,7 +338,8 @@ class World:
         if server is None:
             raise Gone
         data = b"" if body is None else msgspec.json.encode(body)
-        request = Request(method, f"/api{path}", b"", [], data)
+        headers = [] if agent is None else [(b"user-agent", agent.encode())]
+        request = Request(method, f"/api{path}", b"", headers, data)
         with self._connection(server):
             response = await server.handle(request)
             if server.disk.is_dead:
