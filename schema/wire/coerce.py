@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
+
+Prepare = Callable[[dict[str, Any]], dict[str, Any]]
+"""What a Struct makes of the object it is read from, before its fields are looked at."""
 
 
 class Fault(ValueError):

@@ -6,16 +6,27 @@ Source: `prefect.server.schemas.core.FlowRun`, `prefect.server.schemas.responses
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from lictor.schema.wire.coerce import Fault
+from lictor.schema.wire.coerce import Fault, Prepare
 from lictor.schema.wire.states import State, StateBody
 
 Labels = dict[str, bool | int | float | str]
+
+
+def carried_over(policy: dict[str, Any]) -> dict[str, Any]:
+    """A policy as it was sent, its deprecated fields taken over by the newer ones that are unset: a
+    fault in the former is one in the latter too.
+    """
+    found = dict(policy)
+    for old, new in (("max_retries", "retries"), ("retry_delay_seconds", "retry_delay")):
+        if not found.get(new) and found.get(old, 0) != 0:
+            found[new] = found[old]
+    return found
 
 
 class FlowRunPolicy(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -46,6 +57,8 @@ class FlowRunPolicy(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 class FlowRunPolicyBody(FlowRunPolicy, kw_only=True, omit_defaults=True):
     """A policy in a request: the deprecated delay must do for the newer one, in whole seconds."""
+
+    prepared: ClassVar[Prepare] = staticmethod(carried_over)
 
     def __post_init__(self) -> None:
         if not self.retry_delay and not self.retry_delay_seconds.is_integer():

@@ -6,13 +6,14 @@ Source: `prefect.server.schemas.core.TaskRun`, `prefect.server.schemas.actions.T
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta, Raw
 
-from lictor.schema.wire.flow_runs import Labels
+from lictor.schema.wire.coerce import Prepare
+from lictor.schema.wire.flow_runs import Labels, carried_over
 from lictor.schema.wire.states import State, StateBody
 
 RetryDelays = Annotated[list[int | float], Meta(max_length=50)]
@@ -20,6 +21,8 @@ RetryDelays = Annotated[list[int | float], Meta(max_length=50)]
 
 class TaskRunPolicy(msgspec.Struct, kw_only=True, omit_defaults=True):
     """How a task run retries; delays in seconds. Stored sparse."""
+
+    prepared: ClassVar[Prepare] = staticmethod(carried_over)
 
     max_retries: int = 0
     retry_delay_seconds: float = 0.0

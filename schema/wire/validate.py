@@ -257,6 +257,8 @@ def _struct(walk: Validator, info: inspect.StructType, value: Any, loc: Loc) -> 
     kind_of: Callable[[dict[str, Any]], str] | None = getattr(info.cls, "kind_of", None)
     if kind_of is not None:
         loc = (*loc, kind_of(value))
+    if (prepared := getattr(info.cls, "prepared", None)) is not None:
+        value = prepared(value)
     found: dict[str, Any] = {}
     for field in info.fields:
         if field.encode_name in value:

@@ -11,6 +11,8 @@ from msgspec import Meta, Raw, Struct
 
 from lictor.schema.errors import InvalidRequest
 from lictor.schema.wire.decode import BodyDecoder
+from lictor.schema.wire.flow_runs import FlowRunPolicyBody
+from lictor.schema.wire.task_runs import TaskRunPolicy
 
 
 class Range(Struct):
@@ -72,3 +74,16 @@ def test_a_missing_parameter_has_no_input_but_a_missing_field_has_its_object() -
     with pytest.raises(InvalidRequest) as caught:
         search(b'{"state":{"low":1}}')
     assert caught.value.errors[0].input == {"low": 1}
+
+
+@pytest.mark.parametrize("policy", [FlowRunPolicyBody, TaskRunPolicy])
+def test_a_fault_of_a_deprecated_field_is_one_of_the_field_it_feeds(policy: type[Any]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        BodyDecoder[Any](policy)(b'{"max_retries":"x"}')
+    places = {error.loc for error in caught.value.errors}
+    assert places == {("body", "max_retries"), ("body", "retries")}
+    read = BodyDecoder[Any](policy)(b'{"max_retries":"2","retry_delay_seconds":"3"}')
+    assert (read.retries, read.retry_delay) == (2, 3)
+    with pytest.raises(InvalidRequest) as caught:
+        BodyDecoder[Any](policy)(b'{"max_retries":"x","retries":1}')
+    assert [error.loc for error in caught.value.errors] == [("body", "max_retries")]
