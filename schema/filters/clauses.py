@@ -14,6 +14,9 @@ from lictor.schema.errors import Invalid
 
 ARGUMENTS_MAX = 10_000
 """Values in all filters of one request; SQLite binds 32 766 at most."""
+CHAIN_MAX = 200
+"""Pieces in one row of ANDs or ORs. Further ones are nested: each piece of a row is one deeper than
+the one before, and SQLite refuses expressions that are 1 000 deep."""
 PATTERN_BYTES_MAX = 10_000
 """Bytes of a `like_` text; SQLite refuses patterns over 50 000."""
 
@@ -51,8 +54,13 @@ def _combined(clauses: Iterable[Clause], word: str, *, neutral: Clause, deciding
         return neutral
     if len(kept) == 1:
         return kept[0]
-    sql = word.join([clause.sql for clause in kept])
-    return Clause(f"({sql})", tuple(arg for clause in kept for arg in clause.args))
+    parts = [clause.sql for clause in kept]
+    while len(parts) > CHAIN_MAX:
+        parts = [
+            f"({word.join(parts[start : start + CHAIN_MAX])})"
+            for start in range(0, len(parts), CHAIN_MAX)
+        ]
+    return Clause(f"({word.join(parts)})", tuple(arg for clause in kept for arg in clause.args))
 
 
 def is_in(expression: str, values: Sequence[Value]) -> Clause:

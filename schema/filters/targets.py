@@ -20,6 +20,8 @@ from lictor.schema.filters.criteria import Criteria, FlowRunIdOp
 
 LATEST = datetime.max.replace(tzinfo=UTC)
 EARLIEST = datetime.min.replace(tzinfo=UTC)
+TAGS_ASKED_MAX = 20
+"""Tags that are asked for one by one, each from the index; more are counted."""
 
 
 class Target(Protocol):
@@ -71,12 +73,22 @@ class Tags(msgspec.Struct, frozen=True):
 
     def clauses(self, criteria: Any) -> Iterator[Clause]:
         if criteria.all_:
-            yield clauses.all_of(self.has([tag]) for tag in dict.fromkeys(criteria.all_))
-            clauses.check_size(len(criteria.all_))
+            yield self.has_all(list(dict.fromkeys(criteria.all_)))
         if (any_ := getattr(criteria, "any_", None)) is not None:
             yield self.has(any_)
         if criteria.is_null_ is not None:
             yield Clause(f"{self.alias}.tags {'=' if criteria.is_null_ else '<>'} '[]'")
+
+    def has_all(self, tags: list[str]) -> Clause:
+        """Each of `tags`, which differ, is there."""
+        if len(tags) <= TAGS_ASKED_MAX:
+            return clauses.all_of(self.has([tag]) for tag in tags)
+        among = clauses.is_in("tagged.tag", tags)
+        return Clause(
+            f"(SELECT count(*) FROM {self.index} tagged"
+            f" WHERE {among.sql} AND tagged.seq = {self.alias}.seq) = ?",
+            (*among.args, len(tags)),
+        )
 
     def has(self, tags: list[str]) -> Clause:
         """At least one of `tags` is there."""
