@@ -146,12 +146,12 @@ def update(
     table.update(tx, id_, columns, None if body.tags is UNSET else body.tags)
     deployment_schedules.delete_scheduled_runs(tx, id_, after=now)
     deployment_schedules.apply(tx, id_, plan, mint)
-    # Of a limit the event of a PATCH tells that it went, but not that it came.
+    # Among the changes the event of a PATCH tells that a limit went, but not that one came.
+    after = table.tracked(tx, id_)
+    _set_limit(tx, id_, body, mint)
     if body.concurrency_limit is None:
-        _set_limit(tx, id_, body, mint)
-    deployment_events.publish_changes(tx, id_, before, table.tracked(tx, id_), mint)
-    if body.concurrency_limit is not None:
-        _set_limit(tx, id_, body, mint)
+        after = table.tracked(tx, id_)
+    deployment_events.publish_changes(tx, id_, before, after, mint)
     tx.publish(SchedulesChanged(id_))
 
 

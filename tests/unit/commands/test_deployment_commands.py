@@ -158,6 +158,10 @@ def test_a_change_tells_of_a_limit_that_goes_and_not_of_one_that_comes(world: Wo
     id_ = deploy(world)
     update(world, id_, concurrency_limit=2)
     assert [each.event for each in deployment_events(world)] == ["prefect.deployment.created"]
+    update(world, id_, concurrency_limit=3, version="2")
+    changed = deployment_events(world)[-1]
+    assert changed.payload["updated_fields"] == ["version"]
+    assert changed.related[-1]["prefect.resource.role"] == "concurrency-limit"
     update(world, id_, concurrency_limit=None)
     gone = deployment_events(world)[-1]
     assert gone.payload["updates"]["concurrency_limit_id"]["to"] is None
