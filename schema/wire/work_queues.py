@@ -17,6 +17,8 @@ from lictor.schema.filters.work_pools import WorkQueueFilter
 from lictor.schema.rules.work_status import Status
 
 _INTEGER_MAX = 2**63 - 1
+FILTER_VALUES_MAX = 1000
+"""Tags, or deployments, in the filter of a queue: it is applied at each poll."""
 
 WorkName = Annotated[str, Meta(pattern="^[^/%&><]+$")]
 Limit = Annotated[int, Meta(ge=0, le=_INTEGER_MAX)]
@@ -47,8 +49,8 @@ class WorkQueue(msgspec.Struct, frozen=True):
 class QueueFilter(msgspec.Struct, kw_only=True):
     """Deprecated: which runs of deployments a queue hands out that is asked without its pool."""
 
-    tags: list[str] | None = None
-    deployment_ids: list[UUID] | None = None
+    tags: Annotated[list[str], Meta(max_length=FILTER_VALUES_MAX)] | None = None
+    deployment_ids: Annotated[list[UUID], Meta(max_length=FILTER_VALUES_MAX)] | None = None
 
 
 class WorkQueueCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

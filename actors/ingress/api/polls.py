@@ -51,15 +51,15 @@ async def of_pool(call: Call[PoolPoll]) -> list[WorkerFlowRun]:
     await services.catch_up.settled()
     window = _window(services, body.limit, body.scheduled_before, body.scheduled_after)
     now = parse(services.mint.now())
-    wanted = body.work_queue_names or None
+    wanted = frozenset(body.work_queue_names or ())
     pool_ids: list[str] = []
 
     def query(tx: ReadTx) -> _Found:
         pool = work_pools.find(tx, name)
         pool_ids[:] = [pool.id]
         every = table.queues_of_pool(tx, pool.id, window)
-        queues = every if wanted is None else [each for each in every if each.name in wanted]
-        for missing in set(wanted or ()) - {each.name for each in queues}:
+        queues = [each for each in every if each.name in wanted] if wanted else every
+        for missing in wanted.difference(each.name for each in queues):
             raise NotFound(f"Work queue '{missing}' not found in work pool '{name}'")
         if pool.is_paused:
             return _Found([], queues)

@@ -134,3 +134,13 @@ async def test_deploying_finds_no_automations_to_replace(api: Any) -> None:
     owner = f"prefect.deployment.{NOBODY}"
     assert await api("DELETE", f"/automations/owned-by/{owner}") == (202, None)
     assert await api("GET", f"/automations/related-to/{owner}") == (200, [])
+
+
+async def test_a_filter_that_no_poll_could_apply_is_refused(api: Any) -> None:
+    for number, status in ((1000, 201), (1001, 422)):
+        body = {"name": f"q{number}", "filter": {"tags": [f"t{n}" for n in range(number)]}}
+        made = await api("POST", "/work_queues/", {**body, "concurrency_limit": 1})
+        assert made[0] == status
+    _, (queue, *_rest) = await api("POST", "/work_queues/filter", {"offset": 1})
+    assert queue["active_slots"] == 0
+    assert await api("POST", f"/work_queues/{queue['id']}/get_runs", {}) == (200, [])
