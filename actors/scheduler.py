@@ -8,6 +8,10 @@ Limits  `WRITES_IN_JOB` runs in a job of the journal, so that others wait for mi
 Fails   as `actors/deadlines.py` says. A schedule whose dates cannot be computed is logged and tried
         again with the next look.
 
+A clock that was ahead and is put right leaves runs that are far away and none before them. So when
+it has been set back, since the last look at it or since the newest run was made, every schedule is
+filled anew; runs that are there are not made twice.
+
 Dates are computed on a reader's thread, because a recurrence rule may take long; the writer only
 stores them, if the schedule is still the same.
 
@@ -20,6 +24,8 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
+import trio
+
 from lictor.actors.deadlines import DeadlineLoop
 from lictor.actors.journal import Journal
 from lictor.actors.readers import Readers
@@ -28,10 +34,16 @@ from lictor.schema.commands import scheduled_runs
 from lictor.schema.commands.deadlines import Clock
 from lictor.schema.commands.deployment_schedules import SchedulesChanged
 from lictor.schema.commands.scheduled_runs import Plan
+from lictor.schema.errors import Unavailable
 from lictor.schema.tables.deadlines import Kind
+from lictor.schema.times import seconds_between
 
 WRITES_IN_JOB = 25
 """Runs, and notes of what was made: two or three milliseconds of the writer's thread."""
+LOOK_S = 30.0
+"""Time between two looks at the wall clock."""
+SET_BACK_S = 1.0
+"""A clock that is slewed is put back by less between two looks."""
 HORIZON = Kind("schedule_horizon", "due", "due IS NOT NULL", "schedule_id", "schedule_id")
 
 _log = logging.getLogger(__name__)
@@ -49,7 +61,23 @@ class Scheduler:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        await self._loop.run()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_clock)
+            await self._loop.run()
+
+    async def _watch_clock(self) -> None:
+        seen = self._readers.inline(scheduled_runs.newest_made)
+        while True:
+            now = self._clock.mint.now()
+            if seen is not None and seconds_between(now, seen) > SET_BACK_S:
+                try:
+                    await self._journal.write(scheduled_runs.forget_made)
+                except Unavailable as error:
+                    await trio.sleep(error.retry_after_s)
+                    continue
+                self._loop.touch()
+            seen = now
+            await trio.sleep(LOOK_S)
 
     def _on_commit(self, published: list[object]) -> None:
         if any(isinstance(item, SchedulesChanged) for item in published):

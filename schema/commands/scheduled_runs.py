@@ -148,6 +148,20 @@ def store(tx: Tx, plan: Plan, mint: Mint) -> int:
     return insert(tx, source, plan.dates, mint)
 
 
+def newest_made(tx: ReadTx) -> Timestamp | None:
+    """When the newest run was made, by the clock of that time."""
+    row = tx.one("SELECT created FROM flow_run ORDER BY seq DESC LIMIT 1")
+    return None if row is None else row[0]
+
+
+def forget_made(tx: Tx) -> None:
+    """Let every schedule that makes runs be filled anew, at once."""
+    tx.run(
+        "UPDATE schedule_horizon SET made = '[]', due = '0001-01-01T00:00:00.000000Z'"
+        " WHERE due IS NOT NULL"
+    )
+
+
 class Wanted(NamedTuple):
     """The dates that a request wants runs for, of one schedule."""
 

@@ -163,6 +163,33 @@ async def test_a_clock_that_jumps_ahead_is_noticed(
         ]
 
 
+async def test_a_clock_that_was_ahead_and_is_put_right_leaves_no_hole(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    world.offset_s = 86_400.0
+    async with world.scheduling():
+        await world.deploy(HOURLY)
+        await trio.sleep(100)
+        world.offset_s = 0.0
+        await trio.sleep(60)
+        right = [f"2027-01-15T{hour:02}:00:00.000000Z" for hour in (9, 10, 11)]
+        assert world.due()[:3] == right
+
+
+async def test_a_clock_that_is_put_right_while_the_server_is_down_leaves_no_hole(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    world.offset_s = 86_400.0
+    async with world.scheduling():
+        await world.deploy(HOURLY)
+        await trio.sleep(100)
+    world.offset_s = 0.0
+    async with world.scheduling():
+        await trio.sleep(SOON_S)
+        right = [f"2027-01-15T{hour:02}:00:00.000000Z" for hour in (9, 10, 11)]
+        assert world.due()[:3] == right
+
+
 async def test_many_schedules_and_many_runs_are_stored_in_small_jobs(
     world: SchedulingWorld, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
