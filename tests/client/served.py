@@ -206,10 +206,10 @@ class Scene:
         return [line.split(" ", 1) for line in lines]
 
     def until_all_wait(self, run_ids: list[str]) -> None:
-        """Until every run is at its gate, and the server has heard of it.
+        """Until every run is at its gate, and the server has heard of it by events and log lines.
 
-        The second says that the run's process has its socket for events. One that is about to open
-        it gives up after seven seconds of refusal, with all its events.
+        So the run's process has reached the server by both ways. One that first tries while it is
+        refused drops those log lines at once, and its events after seven seconds.
         """
         waits = "across begins"
         self.until(
@@ -224,6 +224,13 @@ class Scene:
             lambda: self.ask("/task_runs/count", running) == len(run_ids),
             "every task that waits is RUNNING",
         )
+        logged = {"logs": {"flow_run_id": {"any_": run_ids}}}
+
+        def have_logged() -> bool:
+            lines = [row["message"] for row in self.every("/logs/filter", logged)]
+            return lines.count(f"gated: {waits}") == len(run_ids)
+
+        self.until(have_logged, "every run has logged that it waits")
 
     def until_all_ended(self, run_ids: list[str]) -> None:
         """Until every run is in a final state and its process is gone: it has said all it will."""

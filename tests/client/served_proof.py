@@ -20,15 +20,19 @@ FINISHED = ["Finished in state Completed()"] * (len(STEPS) + 1)
 
 def wrong_with_run(scene: Scene, run_id: str) -> list[str]:
     """A run of `gated`: its body, states, task runs with their states, log lines, and events."""
-    run = scene.ask(f"/flow_runs/{run_id}")
     found = [
-        *_wrong_with_body(scene, run_id),
-        *_wrong_with_states(scene, run),
         *_wrong_with_task_runs(scene, run_id),
         *_wrong_with_logs(scene, run_id),
         *_wrong_with_events(scene, run_id),
     ]
-    return [f"run {run['name']} ({run_id}): {each}" for each in found]
+    return [*wrong_with_execution(scene, run_id), *(f"run {run_id} {each}" for each in found)]
+
+
+def wrong_with_execution(scene: Scene, run_id: str) -> list[str]:
+    """Its body and its states alone: what it did, and what the server knows of that."""
+    run = scene.ask(f"/flow_runs/{run_id}")
+    found = [*_wrong_with_body(scene, run_id), *_wrong_with_states(scene, run)]
+    return [f"run {run_id} {each}" for each in found]
 
 
 def _wrong_with_body(scene: Scene, run_id: str) -> Iterator[str]:
