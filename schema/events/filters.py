@@ -16,6 +16,7 @@ from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from lictor.schema import times
 from lictor.schema.events.event import RESOURCE_ID, RESOURCE_ROLE, Event, Resource, encode
@@ -35,8 +36,8 @@ ResourceTest = Callable[[Resource], bool]
 class OccurredFilter(msgspec.Struct, forbid_unknown_fields=True):
     """Both ends are inclusive. Absent: from 180 days before today until the filter was read."""
 
-    since: datetime | None = None
-    until: datetime | None = None
+    since: datetime | UnsetType = UNSET
+    until: datetime | UnsetType = UNSET
 
 
 class NameFilter(msgspec.Struct, forbid_unknown_fields=True):
@@ -117,12 +118,12 @@ class Interval(msgspec.Struct, frozen=True):
 def interval(filter_: EventFilter, now: Timestamp) -> Interval:
     """The times a filter that was read at `now` asks for."""
     occurred = filter_.occurred
-    if occurred.since is None:
+    if occurred.since is UNSET:
         midnight = times.parse(now).replace(hour=0, minute=0, second=0, microsecond=0)
         since = times.text(midnight - DEFAULT_LOOK_BACK)
     else:
         since = _clamped(occurred.since)
-    return Interval(since, now if occurred.until is None else _clamped(occurred.until))
+    return Interval(since, now if occurred.until is UNSET else _clamped(occurred.until))
 
 
 def _clamped(moment: datetime) -> Timestamp:

@@ -124,6 +124,8 @@ async def test_a_token_is_needed(api: Api) -> None:
         ({"filter": {"event": {"like": "x"}}}, ["filter", "event", "like"]),
         ({"filter": {"occurred": {"since": "then"}}}, ["filter", "occurred", "since"]),
         ({"filter": {"occurred": None}}, ["filter", "occurred"]),
+        ({"filter": {"occurred": {"since": None}}}, ["filter", "occurred", "since"]),
+        ({"filter": {"occurred": {"until": None}}}, ["filter", "occurred", "until"]),
     ],
 )
 async def test_a_bad_search_names_its_place(api: Api, body: Any, place: list[str]) -> None:
