@@ -131,11 +131,12 @@ class _Maker:
         """As `create` says."""
         template = self._template
         given = {**self._parameters, **body.parameters}
-        parameters = rules.hydrated(given, self._variables, "flow run")
+        found = rules.hydrated(given, self._variables, "flow run")
         enforce = body.enforce_parameter_schema
         if template.enforce_parameter_schema if enforce is None else enforce:
             schema = template.parameter_openapi_schema
-            rules.require_fit(parameters, schema, "creating flow run", may_be_partial=False)
+            rules.require_fit(found, schema, "creating flow run", may_be_partial=False)
+        parameters = rules.require_object(found, "flow run")
         self._require_job_variables_fit(body.job_variables)
         queue_id, queue_name = template.work_queue_id, template.work_queue_name
         if body.work_queue_name:

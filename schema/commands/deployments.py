@@ -173,7 +173,7 @@ def _parameters(
         if body.parameter_openapi_schema:
             schema = encode_text(body.parameter_openapi_schema).decode()
         rules.require_fit(decoded, schema, "updating deployment", may_be_partial=True)
-    return decoded
+    return rules.require_object(decoded, "deployment")
 
 
 def _columns(

@@ -69,6 +69,20 @@ def test_the_same_key_answers_the_run_that_is_there(world: World) -> None:
     assert start(world, id_, idempotency_key="k", name="other").id == first.id
 
 
+def test_parameters_that_become_no_object_are_refused_by_the_schema_or_for_themselves(
+    world: World,
+) -> None:
+    number = {"__prefect_kind": "json", "value": "5"}
+    for schema in ({}, {"type": "object", "properties": {"n": {"type": "integer"}}}):
+        id_ = deploy(world, name=f"held by {len(schema)}", parameter_openapi_schema=schema)
+        with pytest.raises(Conflict):
+            start(world, id_, parameters=number)
+        with pytest.raises(BadRequest):
+            start(world, id_, parameters=number, enforce_parameter_schema=False)
+        with pytest.raises(Conflict):
+            update(world, id_, parameters=number)
+
+
 def test_parameters_are_hydrated_then_held_to_the_schema_unless_the_run_says_not(
     world: World,
 ) -> None:
