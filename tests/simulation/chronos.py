@@ -241,10 +241,9 @@ class Chronos:
             found.append(due)
             if len(found) >= settings.scheduler_runs_min and due >= enough:
                 break
-        else:
-            if len(found) == settings.scheduler_runs_max:
-                # As many as may be: half of them may pass before others are made.
-                end = min(end, now + (found[-1] - now) * 4 // 10)
+        if found and timetable.step * (settings.scheduler_runs_max - 2) < enough - now:
+            # As many as may be: half of them may pass before others are made.
+            end = min(end, now + (found[-1] - now) * 4 // 10)
         return [due for due in found if due <= end]
 
     def check_history(self) -> None:
