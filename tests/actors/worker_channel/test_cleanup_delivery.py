@@ -272,6 +272,17 @@ async def test_a_slow_reader_holds_up_nobody_and_keeps_a_bounded_number(
     assert [number for number, _ in delivered(slow)] == list(range(1, UNSENT_MAX + 1))
 
 
+async def test_a_reader_that_has_caught_up_is_given_more(
+    world: World, autojump_clock: MockClock
+) -> None:
+    socket = await world.greeted(taking(100))
+    socket.reads = trio.Event()
+    await put(world, *range(1, UNSENT_MAX + 3))
+    socket.reads.set()
+    await wait_all_tasks_blocked()
+    assert [number for number, _ in delivered(socket)] == list(range(1, UNSENT_MAX + 3))
+
+
 async def test_a_slow_reader_is_not_sent_what_it_can_no_longer_do(
     world: World, autojump_clock: MockClock
 ) -> None:

@@ -260,16 +260,19 @@ async def test_what_is_over_is_forgotten_after_its_time(
         nursery.start_soon(keeping, world)
         socket = await world.greeted(taking())
         await put(world, 1)
+        await passing(1)
         await say(socket, "ack")
-        await passing(500)
+        await passing(999)
+        assert status(world, 1) == "acknowledged"
+        await passing(1 + GATHER_S)
+        assert status(world, 1) is None
         await put(world, 2)
         for _ in range(3):
             await say(socket, "release")
             await passing(REST_RELEASED_S)
-        assert [status(world, number) for number in (1, 2)] == ["acknowledged", "dead"]
-        await passing(500 + GATHER_S)
-        assert [status(world, number) for number in (1, 2)] == [None, "dead"]
-        await passing(500)
+        await passing(990)
+        assert status(world, 2) == "dead"
+        await passing(10 + GATHER_S)
         assert status(world, 2) is None
         nursery.cancel_scope.cancel()
 
