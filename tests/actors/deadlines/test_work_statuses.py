@@ -21,8 +21,8 @@ SLACK_S = 0.5
 async def make_pool(world: World) -> str:
     """A pool called `pool`; the id of its queue."""
     body = WorkPoolCreate(name="pool", type="process")
-    pool = await world.write(partial(work_pools.create, body=body, mint=world.mint))
-    return pool.default_queue_id
+    job = partial(work_pools.create, body=body, mint=world.mint, tells_status=True)
+    return (await world.write(job)).default_queue_id
 
 
 async def beat(world: World, name: str = "worker", interval_s: int | None = None) -> None:
