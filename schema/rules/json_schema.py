@@ -1,7 +1,7 @@
 """Checking a JSON value against a JSON Schema that a client has stored (draft 2020-12).
 
-Nothing is ever fetched: a reference out of the document is an error. Formats are checked only where
-that is asked for.
+Nothing is ever fetched: a reference out of the document is an error, and so is what takes too long
+(`bounded_keywords.py`). Formats are checked only where that is asked for.
 Schemas of older pydantic versions are read as their authors meant them: an optional property takes
 null as well, and a list of `items` is a tuple.
 
@@ -16,6 +16,14 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
+
+from lictor.schema.rules.bounded_keywords import (
+    TooCostly,
+    allowance,
+    bounded,
+    require_bounded,
+    without_dialects,
+)
 
 
 class InvalidValue(Exception):
@@ -57,7 +65,7 @@ def check(
 
     Raises:
         InvalidValue: it does not.
-        UnusableSchema: nothing can be checked against this schema.
+        UnusableSchema: nothing can be checked against this schema, or only at too high a cost.
     """
     if not isinstance(schema, dict):
         raise UnusableSchema("The schema is not an object.")
@@ -122,6 +130,8 @@ class _Library:
         if reading.may_be_partial:
             schema = _without_required(schema)
         validator.check_schema(schema)
+        require_bounded(schema)
+        schema, validator = without_dialects(schema), bounded(validator)
         formats = self._formats if reading.with_formats else None
         return validator(schema, registry=self._registry, format_checker=formats)
 
@@ -145,14 +155,15 @@ class _Library:
         validator_of = self._kept if len(text) <= SCHEMA_BYTES_KEPT else self._read
         try:
             validator = validator_of(text, reading)
-            fault = self._best_match(validator.iter_errors(value))
+            with allowance():
+                fault = self._best_match(validator.iter_errors(value))
         except self._no_schema as error:
             raise UnusableSchema(f"Invalid schema: {error.message}") from error
         except RecursionError:
             raise CircularSchema(
                 "Invalid schema: Unable to validate schema with circular references."
             ) from None
-        except self._unresolvable as error:
+        except (self._unresolvable, TooCostly) as error:
             raise UnusableSchema(f"Validation failed. Failure reason: {error}") from error
         if fault is not None:
             place = "" if fault.json_path == "$" else f" for field {fault.json_path[2:]!r}"

@@ -52,7 +52,7 @@ ALLOWED = {
 FOREIGN = {
     "config": {"msgspec"},
     "schema": {
-        *("msgspec", "apsw", "jinja2", "jsonschema", "referencing"),
+        *("msgspec", "apsw", "jinja2", "jsonschema", "referencing", "regex"),
         *("croniter", "dateutil"),
     },
 }

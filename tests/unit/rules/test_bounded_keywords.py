@@ -1,0 +1,90 @@
+"""What a schema may cost: patterns, doubling references and long lists are given up in time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lictor.schema.rules import bounded_keywords
+from lictor.schema.rules.json_schema import InvalidValue, UnusableSchema, check
+
+BACKTRACKING = "(a|aa)+$"
+LONG = "a" * 60 + "!"
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+
+
+def doubling(levels: int) -> dict[str, Any]:
+    """A schema of a few lines that asks for 2 ** levels checks of every value."""
+    parts: dict[str, Any] = {
+        f"l{n}": {"allOf": [{"$ref": f"#/$defs/l{n + 1}"}] * 2} for n in range(levels)
+    }
+    return {"$ref": "#/$defs/l0", "$defs": parts | {f"l{levels}": {}}}
+
+
+@pytest.mark.parametrize(
+    ("value", "schema"),
+    [
+        (LONG, {"pattern": BACKTRACKING}),
+        ({LONG: 1}, {"patternProperties": {BACKTRACKING: {}}}),
+        (
+            {LONG: 1},
+            {"additionalProperties": False, "patternProperties": {BACKTRACKING: {}}},
+        ),
+        (LONG, {"$schema": DRAFT_7, "pattern": BACKTRACKING}),
+        (LONG, {"allOf": [{"$schema": DRAFT_7, "pattern": BACKTRACKING}]}),
+        ({"a": 1}, doubling(60)),
+    ],
+)
+def test_what_would_take_for_ever_is_given_up(
+    value: Any, schema: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded_keywords, "CHECK_S_MAX", 0.05)
+    for as_written in (False, True):
+        with pytest.raises(UnusableSchema, match=r"takes (too long|more than)"):
+            check(value, schema, as_written=as_written)
+
+
+def test_patterns_choose_as_they_did() -> None:
+    schema = {
+        "properties": {"n": {}},
+        "patternProperties": {"^x-": {"type": "integer"}},
+        "additionalProperties": False,
+    }
+    check({"n": None, "x-a": 1}, schema)
+    with pytest.raises(InvalidValue, match="'y' does not match any of the regexes: '\\^x-'"):
+        check({"x-a": 1, "y": 2}, schema)
+    with pytest.raises(InvalidValue, match="'a' is not of type 'integer'"):
+        check({"x-a": "a"}, schema)
+    with pytest.raises(InvalidValue, match="2 is not of type 'string'"):
+        check({"x-a": 1, "y": 2}, schema | {"additionalProperties": {"type": "string"}})
+
+
+def test_a_text_matches_anywhere_unless_anchored() -> None:
+    check("xay", {"pattern": "a"})
+    with pytest.raises(InvalidValue, match=r"'xay' does not match '\^a'"):
+        check("xay", {"pattern": "^a"})
+
+
+@pytest.mark.parametrize("value", [[1, True], [0, False], [[1], [True]], [{"a": 1}, {"a": True}]])
+def test_a_number_is_no_truth_value(value: list[Any]) -> None:
+    check(value, {"uniqueItems": True})
+
+
+@pytest.mark.parametrize(
+    "value", [[1, 1.0], ["a", "a"], [[1], [1.0]], [{"a": 1, "b": 2}, {"b": 2, "a": 1}], [None] * 2]
+)
+def test_equal_items_are_not_unique(value: list[Any]) -> None:
+    with pytest.raises(InvalidValue, match="has non-unique elements"):
+        check(value, {"uniqueItems": True})
+
+
+def test_long_lists_of_mixed_items_are_compared_at_once() -> None:
+    items = [item for n in range(50_000) for item in (n, str(n))]
+    check(items, {"uniqueItems": True})
+
+
+def test_patterns_and_unevaluated_properties_together_are_refused() -> None:
+    schema = {"patternProperties": {"a": {}}, "allOf": [{"unevaluatedProperties": False}]}
+    with pytest.raises(UnusableSchema, match="cannot be used together"):
+        check({}, schema)
