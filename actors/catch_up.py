@@ -3,7 +3,8 @@
 Owns    the latest moment at which the server has seen the wall clock, and the time it has missed.
 Serves  `settled()`: polls wait for it, so that no run is handed out that is to be skipped.
 Limits  `SKIPPED_IN_JOB` runs in a job of the journal; a poll waits `WAIT_S` seconds, then 503.
-Fails   when the disk refuses, it is tried again; restarted in place.
+Fails   when the disk refuses, it is tried again. A run that cannot be skipped is logged and left,
+        so that polls do not wait for it. Restarted in place.
 
 Theory: what has passed unseen was missed. That is the time before the start; and, while the server
 lives, any leap of the wall clock by more than `GAP_S` between two looks at it, which are `LOOK_S`
@@ -14,16 +15,15 @@ docs/decisions/catch-up.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 import trio
 
+from lictor.actors.deadlines import Settling
 from lictor.actors.journal import Journal
 from lictor.actors.observe import observe
 from lictor.actors.readers import Readers
 from lictor.config.settings import Settings
-from lictor.schema.backends.tx import Tx
 from lictor.schema.commands import catch_up
 from lictor.schema.commands.catch_up import Missed
 from lictor.schema.commands.deadlines import Clock
@@ -84,26 +84,25 @@ class CatchUp:
         if self._enabled and seconds_between(self._seen, now) > GAP_S:
             observe("lictor.catch_up.gap.find", after=self._seen, before=now)
             since = self._seen if self._missed is None else self._missed.after
+            if self._missed is None:
+                self._settled = trio.Event()
             self._missed = Missed(since, now)
-            self._settled = trio.Event()
             self._noticed.set()
         self._seen = now
 
     async def _settle(self, missed: Missed) -> None:
+        skip = partial(catch_up.skip, missed=missed, clock=self._clock)
+        settle = Settling("catch-up", self._journal, skip)
+        skipped = 0
         try:
             ids = await self._readers.read_on_thread(partial(catch_up.unwanted, missed=missed))
             for first in range(0, len(ids), SKIPPED_IN_JOB):
-                part = ids[first : first + SKIPPED_IN_JOB]
-                await self._journal.write(partial(self._skip, part))
+                skipped += await settle(ids[first : first + SKIPPED_IN_JOB])
         except Unavailable as error:
             await trio.sleep(error.retry_after_s)
             return
-        if ids:
-            observe("lictor.catch_up.runs.skip", runs=len(ids))
+        if skipped:
+            observe("lictor.catch_up.runs.skip", runs=skipped)
         if self._missed == missed:
             self._missed = None
             self._settled.set()
-
-    def _skip(self, run_ids: Sequence[str], tx: Tx) -> None:
-        for id_ in run_ids:
-            catch_up.skip(tx, id_, self._clock)

@@ -45,14 +45,21 @@ def unwanted(tx: ReadTx, missed: Missed) -> list[str]:
     return found
 
 
-def skip(tx: Tx, run_id: str, clock: Clock) -> None:
-    """Cancel a run that nobody has taken; its history says why."""
+def skip(tx: Tx, run_id: str, missed: Missed, clock: Clock) -> bool:
+    """Cancel a run that was due in that time and that nobody has taken or put off; whether so.
+
+    Its history says why.
+    """
     try:
         loaded = flow_runs.load(tx, run_id)
     except Missing:
-        return
-    if loaded.run.state_type != "SCHEDULED":
-        return
+        return False
+    run = loaded.run
+    due = run.next_scheduled_start_time
+    if run.state_type != "SCHEDULED" or run.run_count or due is None:
+        return False
+    if not missed.after < due < missed.before:
+        return False
     body = StateBody(
         type="CANCELLED",
         name="Skipped",
@@ -60,3 +67,4 @@ def skip(tx: Tx, run_id: str, clock: Clock) -> None:
     )
     state = proposals.state(body, clock.mint)
     flow_runs.propose(tx, policies.FLOW_MINIMAL, loaded, state, clock.mint, clock.settings)
+    return True

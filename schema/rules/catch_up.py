@@ -34,7 +34,7 @@ def policy(label: object) -> Policy:
     if isinstance(label, (str, int, float)) and not isinstance(label, bool):
         try:
             age_s = float(label)
-        except ValueError:
+        except (ValueError, OverflowError):
             return "all"
         return age_s if age_s >= 0 else "all"
     return "all"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,8 +13,10 @@ from trio.testing import MockClock
 
 from lictor.actors.catch_up import GAP_S, LOOK_S, WAIT_S, CatchUp
 from lictor.config.settings import Settings
+from lictor.schema.commands import catch_up
+from lictor.schema.commands.catch_up import Missed
 from lictor.schema.errors import Unavailable
-from lictor.schema.times import parse
+from lictor.schema.times import EARLIEST, Timestamp, parse, shift
 
 SOON_S = 1.0
 HOUR_S = 3600.0
@@ -22,17 +26,17 @@ LATEST = {"lictor.catch-up": "latest"}
 NONE = {"lictor.catch-up": "none"}
 
 
-def overdue(world: SchedulingWorld) -> list[tuple[Any, ...]]:
-    """(deployment, state, how many) of the runs whose time has passed."""
+def overdue(world: SchedulingWorld, since: Timestamp = EARLIEST) -> list[tuple[Any, ...]]:
+    """(deployment, state, how many) of the runs whose time has passed, but not before `since`."""
     sql = (
         "SELECT d.name, fr.state_name, count(*) FROM flow_run fr JOIN deployment d"
-        " ON d.id = fr.deployment_id WHERE fr.expected_start_time < ?"
+        " ON d.id = fr.deployment_id WHERE fr.expected_start_time BETWEEN ? AND ?"
         " GROUP BY 1, 2 ORDER BY 1, 2"
     )
-    return world.rows(sql, world.mint.now())
+    return world.rows(sql, since, world.mint.now())
 
 
-async def deploy_two(world: SchedulingWorld, labels: dict[str, str] = LATEST) -> None:
+async def deploy_two(world: SchedulingWorld, labels: Mapping[str, object] = LATEST) -> None:
     await world.deploy(HOURLY, labels=labels)
     await world.deploy(HOURLY, name="e")
     await trio.sleep(SOON_S)
@@ -117,22 +121,78 @@ async def test_what_a_clock_that_was_behind_leaps_over_is_missed(
 ) -> None:
     async with world.scheduling():
         await deploy_two(world, NONE)
+        seen = world.mint.now()
         world.offset_s = -6 * HOUR_S
         await trio.sleep(2 * HOUR_S + LOOK_S)
-        assert overdue(world) == []
         world.offset_s = 0.0
         await trio.sleep(LOOK_S + SOON_S)
-        states = {(name, state) for name, state, _ in overdue(world)}
-    assert states == {("d", "Skipped"), ("e", "Scheduled")}
+        assert overdue(world, seen) == [("d", "Skipped", 2), ("e", "Scheduled", 2)]
+
+
+async def test_a_label_with_a_number_past_all_bounds_holds_up_no_poll(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    async with world.scheduling():
+        await deploy_two(world, {"lictor.catch-up": 10**400})
+        world.offset_s = 4 * HOUR_S
+        await world.catch_up.settled()
+        assert overdue(world) == [("d", "Scheduled", 3), ("e", "Scheduled", 3)]
+
+
+async def test_a_run_that_cannot_be_skipped_is_left_and_holds_up_nothing(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    refuse = (
+        "CREATE TRIGGER stuck BEFORE UPDATE ON flow_run WHEN NEW.state_type = 'CANCELLED'"
+        " AND OLD.expected_start_time LIKE '%T10:00%' BEGIN SELECT RAISE(ABORT, 'stuck'); END"
+    )
+    async with world.scheduling():
+        await deploy_two(world, NONE)
+        await world.journal.write(lambda tx: tx.run(refuse))
+        world.offset_s = 4 * HOUR_S
+        await world.catch_up.settled()
+        assert overdue(world)[:2] == [("d", "Scheduled", 1), ("d", "Skipped", 2)]
+
+
+async def test_a_run_that_is_put_off_before_it_is_skipped_will_run(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    async with world.scheduling():
+        await deploy_two(world, NONE)
+    missed = Missed(EARLIEST, shift(world.mint.now(), 4 * HOUR_S))
+    first, second, *_ = world.readers.inline(lambda tx: catch_up.unwanted(tx, missed))
+    put_off = "UPDATE flow_run SET next_scheduled_start_time = ? WHERE id = ?"
+    await world.journal.write(lambda tx: tx.run(put_off, (missed.before, first)))
+    skip = partial(catch_up.skip, missed=missed, clock=world.clock)
+    assert not await world.journal.write(partial(skip, run_id=first))
+    assert await world.journal.write(partial(skip, run_id=second))
+
+
+async def test_a_poll_that_waits_while_more_is_missed_waits_for_all_of_it(
+    world: SchedulingWorld, autojump_clock: MockClock
+) -> None:
+    actor = CatchUp(world.journal, world.readers, world.mint, world.settings)
+    before = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(actor.settled)
+        await trio.sleep(SOON_S)
+        world.offset_s = HOUR_S
+        nursery.start_soon(actor.settled)
+        await trio.sleep(SOON_S)
+        nursery.start_soon(actor.run)
+        await trio.sleep(SOON_S)
+        assert len(nursery.child_tasks) == 1
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() - before < WAIT_S
 
 
 async def test_a_poll_does_not_wait_without_end(
     world: SchedulingWorld, autojump_clock: MockClock
 ) -> None:
-    catch_up = CatchUp(world.journal, world.readers, world.mint, world.settings)
+    actor = CatchUp(world.journal, world.readers, world.mint, world.settings)
     before = parse(world.mint.now())
     with pytest.raises(Unavailable, match="being skipped"):
-        await catch_up.settled()
+        await actor.settled()
     assert (parse(world.mint.now()) - before).total_seconds() == WAIT_S
 
 
@@ -140,7 +200,7 @@ async def test_without_a_scheduler_nothing_is_skipped_and_nobody_waits(
     world: SchedulingWorld, autojump_clock: MockClock
 ) -> None:
     settings = Settings(home=world.settings.home, scheduler_enabled=False)
-    catch_up = CatchUp(world.journal, world.readers, world.mint, settings)
-    await catch_up.run()
+    actor = CatchUp(world.journal, world.readers, world.mint, settings)
+    await actor.run()
     world.offset_s = HOUR_S
-    await catch_up.settled()
+    await actor.settled()
