@@ -39,6 +39,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = microseconds(datetime.min.replace(tzinfo=UTC))
 _LATEST = microseconds(datetime.max.replace(tzinfo=UTC))
 
+STARTS_MAX = 32
+"""Stored lines like the first of a batch with which the whole batch is compared, the newest."""
 EVERY_LINE = 2**62
 """A limit that no store reaches."""
 
@@ -157,8 +159,16 @@ def _is_stored(tx: ReadTx, batch: list[LogCreate], stored_until: int) -> bool:
     first = batch[0]
     starts = tx.all(
         "SELECT seq FROM log WHERE flow_run = (SELECT key FROM log_run WHERE id = ?)"
-        " AND timestamp = ? AND seq <= ?",
-        (str(first.flow_run_id), _timestamp(first.timestamp), stored_until),
+        " AND timestamp = ? AND seq <= ? AND level = ? AND message = ?"
+        " ORDER BY seq DESC LIMIT ?",
+        (
+            str(first.flow_run_id),
+            _timestamp(first.timestamp),
+            stored_until,
+            first.level,
+            _without_nul(first.message),
+            STARTS_MAX,
+        ),
     )
     sent = (
         [

@@ -6,11 +6,13 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from lictor.schema.backends import sqlite
+from lictor.schema.backends.tx import ReadTx
 from lictor.schema.filters.logs import LogFilter, TextSearch
 from lictor.schema.filters.text_query import QUERY_LENGTH_MAX
 from lictor.schema.mint import Mint
@@ -84,6 +86,25 @@ def test_a_batch_that_differs_anywhere_is_stored(
     logs.insert(tx, lines(2), mint)
     logs.insert_unless_repeated(tx, [batch], mint, 2)
     assert logs.newest_seq(tx) == 2 + len(batch)
+
+
+def test_lines_of_one_moment_are_few_to_compare_a_batch_with(
+    tx: sqlite.SqliteTx, mint: Mint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs.insert(tx, lines(200), mint)
+    logs.insert(tx, [line for _ in range(100) for line in lines(1)], mint)
+    compared: list[int] = []
+    read = logs._lines_at
+
+    def counting(tx: ReadTx, seq: int, count: int) -> list[tuple[Any, ...]]:
+        compared.append(seq)
+        return read(tx, seq, count)
+
+    monkeypatch.setattr(logs, "_lines_at", counting)
+    new, again, alike = lines(201)[150:], lines(200)[150:], lines(2)
+    logs.insert_unless_repeated(tx, [new, again, alike], mint, stored_until=300)
+    assert logs.newest_seq(tx) == 300 + len(new) + len(alike)
+    assert len(compared) == 2 + logs.STARTS_MAX
 
 
 def test_what_was_stored_since_the_start_is_no_reason_to_skip_a_batch(
