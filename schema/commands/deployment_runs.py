@@ -124,7 +124,7 @@ class _Maker:
         if self._pool is None:
             return
         for name in names:
-            if name and name != self._template.work_queue_name:
+            if name:
                 self._queue_id(self._pool.name, name)
 
     def make(self, body: DeploymentFlowRunCreate) -> tuple[FlowRun, bool]:

@@ -190,6 +190,17 @@ def test_queues_that_runs_name_are_made_once_even_for_runs_that_fail(world: Worl
     assert runs == [("own",)]
 
 
+def test_a_run_that_fails_takes_no_queue_from_the_runs_behind_it(world: World) -> None:
+    pool(world)
+    id_ = deploy(world, work_pool_name="pool", work_queue_name="own")
+    world.tx.run("UPDATE work_queue SET name = 'renamed' WHERE name = 'own'")
+    refused = {"work_queue_name": "own", "parent_task_run_id": NOBODY}
+    results = start_many(world, id_, refused, {"work_queue_name": "own"})
+    assert [each.status for each in results] == ["FAILED", "CREATED"]
+    runs = "SELECT q.name FROM flow_run fr JOIN work_queue q ON q.id = fr.work_queue_id"
+    assert world.tx.all(runs) == [("own",)]
+
+
 def test_each_run_of_many_is_held_to_the_variables_of_the_pool(world: World) -> None:
     pool(world, n={"type": "integer"})
     id_ = deploy(world, work_pool_name="pool")
