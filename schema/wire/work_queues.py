@@ -49,6 +49,13 @@ class WorkQueue(msgspec.Struct, frozen=True):
 class QueueFilter(msgspec.Struct, kw_only=True):
     """Deprecated: which runs of deployments a queue hands out that is asked without its pool."""
 
+    tags: list[str] | None = None
+    deployment_ids: list[UUID] | None = None
+
+
+class QueueFilterBody(QueueFilter, kw_only=True):
+    """The same in a request. What was stored before there was a bound may be longer."""
+
     tags: Annotated[list[str], Meta(max_length=FILTER_VALUES_MAX)] | None = None
     deployment_ids: Annotated[list[UUID], Meta(max_length=FILTER_VALUES_MAX)] | None = None
 
@@ -61,7 +68,7 @@ class WorkQueueCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     is_paused: bool = False
     concurrency_limit: Limit | None = None
     priority: Priority | None = None
-    filter: QueueFilter | None = None
+    filter: QueueFilterBody | None = None
 
 
 class WorkQueueUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -73,7 +80,7 @@ class WorkQueueUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     concurrency_limit: Limit | UnsetType | None = UNSET
     priority: Priority | UnsetType | None = UNSET
     last_polled: datetime | UnsetType | None = UNSET
-    filter: QueueFilter | UnsetType | None = UNSET
+    filter: QueueFilterBody | UnsetType | None = UNSET
 
 
 class WorkQueueSearch(msgspec.Struct, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -14,7 +15,12 @@ from lictor.schema.tables import work_queues as queue_table
 from lictor.schema.tables.polls import Window
 from lictor.schema.times import parse
 from lictor.schema.wire.flow_runs import FlowRun
-from lictor.schema.wire.work_queues import WorkQueue, WorkQueueCreate, WorkQueueUpdate
+from lictor.schema.wire.work_queues import (
+    FILTER_VALUES_MAX,
+    WorkQueue,
+    WorkQueueCreate,
+    WorkQueueUpdate,
+)
 
 
 def make(work: Work, name: str = "q", **body: Any) -> WorkQueue:
@@ -100,6 +106,18 @@ def test_a_filter_chooses_runs_of_deployments_whatever_their_queue(work: Work) -
     none = {"tags": ["blue"], "deployment_ids": [one]}
     assert handed(work, make(work, "d", filter=none)) == []
     assert handed(work, make(work, "e", filter={"tags": ["red"]}, is_paused=True)) == []
+
+
+def test_a_filter_that_was_stored_without_a_bound_still_chooses(work: Work) -> None:
+    flow_run = scheduled(work, "chosen", 1)
+    deployment = str(UUID(int=FILTER_VALUES_MAX))
+    deployed(work, deployment, flow_run)
+    queue = make(work, filter={"tags": []}, concurrency_limit=1)
+    long = {"deployment_ids": [str(UUID(int=n)) for n in range(FILTER_VALUES_MAX + 1)]}
+    text = msgspec.json.encode(long).decode()
+    work.tx.run("UPDATE work_queue SET filter = ? WHERE id = ?", (text, queue.id))
+    assert handed(work, queue) == ["chosen"]
+    assert agent_queues.with_slots(work.tx, found(work, queue)).active_slots == 0
 
 
 def test_a_filter_says_whose_the_slots_of_a_queue_are(work: Work) -> None:
