@@ -4,6 +4,7 @@ Schemas and values come from whoever may call the API, and a line of either can 
 than a computer has time for: a pattern that backtracks, references that double at each level, lists
 compared item by item. Here a whole check has `CHECK_S_MAX` seconds of its thread's own time. Every
 keyword looks whether they are over, and patterns are matched by a library that can be stopped.
+Whether a schema is one at all is a check as well: of the schema, against that of its dialect.
 
 Source: `jsonschema._keywords`, whose messages these keep.
 """
@@ -61,6 +62,33 @@ def bounded(validator: Any) -> Any:
     }
     bounds = {name: _timed(own.get(name, keyword)) for name, keyword in keywords.items()}
     return extend(validator, bounds)
+
+
+@lru_cache(1)
+def specifications() -> Any:
+    """The registry of the schemas of all dialects, and of nothing else, for use by `bounded`."""
+    from jsonschema import validators
+    from referencing import Registry
+    from referencing.jsonschema import specification_with
+
+    library: Any = validators
+    known = library.SPECIFICATIONS
+    found: dict[str, Any] = {}
+    for address in known:
+        contents = known.contents(address)
+        dialect = specification_with(contents["$schema"])
+        found[address] = dialect.create_resource(without_dialects(contents))
+    return Registry().with_resources(found.items()).crawl()
+
+
+@lru_cache(DRAFTS)
+def schema_of_schemas(validator: Any) -> Any:
+    """What checks schemas of the dialect of `validator`, to be used inside `allowance`."""
+    return bounded(validator)(
+        without_dialects(validator.META_SCHEMA),
+        registry=specifications(),
+        format_checker=validator.FORMAT_CHECKER,
+    )
 
 
 def require_bounded(schema: Any) -> None:

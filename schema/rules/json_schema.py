@@ -22,6 +22,8 @@ from lictor.schema.rules.bounded_keywords import (
     allowance,
     bounded,
     require_bounded,
+    schema_of_schemas,
+    specifications,
     without_dialects,
 )
 
@@ -104,13 +106,11 @@ class _Library:
         )
         from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
         from jsonschema.validators import validator_for  # type: ignore[import-untyped]
-        from referencing import Registry
         from referencing.exceptions import Unresolvable
 
         self._validator, self._best_match = Draft202012Validator, best_match
         self._validator_for = validator_for
         self._no_schema, self._unresolvable = SchemaError, Unresolvable
-        self._registry: Registry[Any] = Registry()
         self._formats = FormatChecker(())
         self._formats.checkers = {
             **Draft202012Validator.FORMAT_CHECKER.checkers,
@@ -123,39 +123,46 @@ class _Library:
     def _read(self, text: bytes, reading: _Reading) -> Any:
         schema, validator = msgspec.json.decode(text), self._validator
         if reading.as_written:
-            validator.check_schema(schema)
+            self._require_one(validator, schema)
             validator = self._validator_for(schema, default=validator)
         else:
             schema = _as_meant(schema, reading.null_for_default)
         if reading.may_be_partial:
             schema = _without_required(schema)
-        validator.check_schema(schema)
+        self._require_one(validator, schema)
         require_bounded(schema)
         schema, validator = without_dialects(schema), bounded(validator)
         formats = self._formats if reading.with_formats else None
-        return validator(schema, registry=self._registry, format_checker=formats)
+        return validator(schema, registry=specifications(), format_checker=formats)
 
     def _read_as_written(self, text: bytes) -> None:
-        self._validator.check_schema(msgspec.json.decode(text))
+        self._require_one(self._validator, msgspec.json.decode(text))
+
+    def _require_one(self, validator: Any, schema: Any) -> None:
+        for fault in schema_of_schemas(validator).iter_errors(schema):
+            raise self._no_schema.create_from(fault)
 
     def require(self, schema: dict[str, Any]) -> None:
         """See `require_schema`."""
         text = msgspec.json.encode(schema)
         is_kept = len(text) <= SCHEMA_BYTES_KEPT
         try:
-            (self._kept_as_written if is_kept else self._read_as_written)(text)
+            with allowance():
+                (self._kept_as_written if is_kept else self._read_as_written)(text)
         except self._no_schema as error:
             raise UnusableSchema(f"Invalid schema: {error.message}") from error
         except RecursionError:
             raise UnusableSchema("Invalid schema: it is nested too deeply.") from None
+        except (self._unresolvable, TooCostly) as error:
+            raise UnusableSchema(f"Invalid schema: {error}") from error
 
     def check(self, value: Any, schema: dict[str, Any], reading: _Reading) -> None:
         """See `check`."""
         text = msgspec.json.encode(schema)
         validator_of = self._kept if len(text) <= SCHEMA_BYTES_KEPT else self._read
         try:
-            validator = validator_of(text, reading)
             with allowance():
+                validator = validator_of(text, reading)
                 fault = self._best_match(validator.iter_errors(value))
         except self._no_schema as error:
             raise UnusableSchema(f"Invalid schema: {error.message}") from error

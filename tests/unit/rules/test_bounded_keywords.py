@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from jsonschema import _keywords  # type: ignore[import-untyped]
 
 from lictor.schema.rules import bounded_keywords
-from lictor.schema.rules.json_schema import InvalidValue, UnusableSchema, check
+from lictor.schema.rules.json_schema import InvalidValue, UnusableSchema, check, require_schema
 
 BACKTRACKING = "(a|aa)+$"
 LONG = "a" * 60 + "!"
@@ -43,6 +45,46 @@ def test_what_would_take_for_ever_is_given_up(
     for as_written in (False, True):
         with pytest.raises(UnusableSchema, match=r"takes (too long|more than)"):
             check(value, schema, as_written=as_written)
+
+
+MIXED = [0, *(f"{n}" for n in range(3000))]
+DRAFT_2020 = "https://json-schema.org/draft/2020-12/schema"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": MIXED},
+        {"dependencies": {"a": MIXED}},
+        {"$schema": "http://json-schema.org/draft-04/schema#", "enum": [{}, *MIXED, "0"]},
+    ],
+)
+def test_a_schema_is_checked_within_the_same_bounds(
+    schema: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_keywords, "uniq", None)
+    for as_written in (False, True):
+        with suppress(UnusableSchema, InvalidValue):
+            check(1, schema, as_written=as_written)
+    with suppress(UnusableSchema, InvalidValue):
+        require_schema(schema)
+
+
+def test_a_value_is_checked_against_the_schema_of_schemas_within_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_keywords, "uniq", None)
+    with pytest.raises(InvalidValue):
+        check({"type": MIXED}, {"$ref": DRAFT_2020})
+    check({"type": ["string", "null"]}, {"$ref": DRAFT_2020})
+
+
+def test_a_schema_that_takes_too_long_to_check_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bounded_keywords, "CHECK_S_MAX", 0.0)
+    with pytest.raises(UnusableSchema, match="takes more than"):
+        require_schema({"title": "too costly"})
 
 
 def test_patterns_choose_as_they_did() -> None:
