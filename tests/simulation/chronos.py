@@ -130,7 +130,9 @@ class Chronos:
         stored = _stored(connection, gone)
         for run_id in gone:
             run = self.waiting[run_id]
-            if run_id not in stored and run.deployment_id not in changed:
+            # A pause deletes even what is due, and the second pause changes nothing else.
+            may_go = run.deployment_id in changed or self._is_paused(run.deployment_id)
+            if run_id not in stored and not may_go:
                 raise Wrong(f"run {run_id} has vanished, and nobody changed its deployment: {run}")
         self.waiting = {run_id: run for run_id, (run, _) in waiting.items()}
 
@@ -156,6 +158,10 @@ class Chronos:
                 self._open[str(schedule_id)] = Force(str(schedule_id), timetable, now_s, now_s)
         self._rows = rows
         return changed
+
+    def _is_paused(self, deployment_id: str) -> bool:
+        rows = self._rows.get(deployment_id)
+        return bool(rows and rows[0][1])
 
     def _check_new(self, connection: apsw.Connection, run_id: str, run: Run, key: str) -> None:
         words = key.split(maxsplit=3)

@@ -70,6 +70,10 @@ class Client:
     async def think(self) -> None:
         await trio.sleep(self.chance.expovariate(1 / self.world.plan.pace_s))
 
+    async def travel(self) -> None:
+        """What a request, or its answer, is under way."""
+        await trio.sleep(self.chance.expovariate(1000))
+
     async def back_off(self) -> None:
         await self.world.up()
         await trio.sleep(max(BACKOFF_S, self.world.plan.pace_s / 10) * self.chance.uniform(0.5, 3))
@@ -101,10 +105,10 @@ class Client:
 
     async def _send(self, method: str, path: str, body: Any) -> tuple[int, Any, float]:
         world = self.world
-        await trio.sleep(self.chance.expovariate(1000))
+        await self.travel()
         if not self.happens(world.plan.vanish):
             answer = await world.request(method, path, body, self.agent)
-            await trio.sleep(self.chance.expovariate(1000))
+            await self.travel()
             if self.happens(world.plan.vanish / 4):
                 raise Gone
             return answer

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import apsw
@@ -140,7 +140,7 @@ class Oracles:
         Raises:
             Wrong: with what is.
         """
-        _expect_none(connection, SETTLED)
+        _expect_none(connection, SETTLED, {"now": now, "long_ago": times.shift(now, -300)})
         soon = [
             run_id for run_id, due in connection.execute(_SCHEDULED) if due < times.shift(now, -60)
         ]
@@ -164,9 +164,11 @@ def _expect_all(expected: Iterable[str], stored: set[str], what: str) -> None:
         raise Wrong(f"{len(missing)} {what} are missing: {missing[:3]}")
 
 
-def _expect_none(connection: apsw.Connection, queries: dict[str, str]) -> None:
+def _expect_none(
+    connection: apsw.Connection, queries: dict[str, str], moments: Mapping[str, str] | None = None
+) -> None:
     for sql, wrong in queries.items():
-        rows: list[Any] = connection.execute(sql).fetchall()[:3]
+        rows: list[Any] = connection.execute(sql, moments or {}).fetchall()[:3]
         if rows:
             raise Wrong(f"{wrong}: {rows}")
 
@@ -229,9 +231,10 @@ AT_REST = {
     " EXCEPT SELECT * FROM flow_run_tally": "the tally does not agree with the runs",
 }
 SETTLED = {
-    "SELECT id FROM lease WHERE expires_at IS NOT NULL": "leases that nobody renews have not ended",
+    "SELECT id FROM lease WHERE expires_at < :now": "leases that nobody renews have not ended",
     "SELECT task_run_id, holder FROM task_queue": "background tasks that nobody runs",
-    "SELECT id FROM flow_run WHERE state_type = 'PENDING'": "runs that are PENDING for ever",
+    "SELECT id FROM flow_run WHERE state_type = 'PENDING'"
+    " AND (auto_scheduled = 0 OR state_timestamp < :long_ago)": "runs that are PENDING for ever",
     "SELECT id FROM flow_run WHERE state_type = 'CANCELLING'": "runs that are CANCELLING for ever",
     "SELECT id, state_type FROM task_run WHERE task_key = 'background'"
     " AND state_type <> 'COMPLETED'": "background tasks that did not end",

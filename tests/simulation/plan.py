@@ -78,8 +78,7 @@ class Plan:
         self.servers = chance.randint(1, 2)
         if self.planners:
             # Schedules are much work: little else beside them.
-            self.runners = self.reporters = self.followers = self.workers = 1
-            self.runs_each = 1
+            self.runners = self.reporters = self.followers = self.workers = self.runs_each = 1
             self.shippers = self.tails = self.submitters = 0
             self.holders = min(self.holders, 2)
         self.begin_ns = chance.choice(BEGINNINGS_NS)
@@ -88,6 +87,7 @@ class Plan:
         self.repeat = chance.choice([0.0, 0.05, 0.2])
         self.slow_disk = chance.choice([0.0, 0.0, 0.05, 0.3])
         self.slow_disk_s = chance.choice([0.001, 0.05, 2.0])
+        self.slow_thread = chance.choice([0.0, 0.5])
         self.slow_read = chance.choice([0.0, 0.0, 0.3])
         self.clock_grain_ns = chance.choice([1, 1, 1_000_000, 15_625_000])
         self.limits = dict(_limits(chance)) | {(liveness, "FIRST_SILENCE_S"): FIRST_SILENCE_S}

@@ -11,6 +11,7 @@ from typing import Any
 
 import trio
 
+from lictor.actors.deadlines import GATHER_S
 from simulation import missed, timetables
 from simulation.clients import Client
 from simulation.world import World
@@ -19,14 +20,20 @@ from simulation.wrong import Wrong
 POOLS = ("pool-a", "pool-b")
 QUEUES = ("default", "urgent", "idle")
 CHANGES = (
-    "add", "patch_schedule", "patch_schedule", "drop_schedule", "pause", "resume", "patch",
-    "upsert", "delete", "patch_queue", "patch_pool",
+    "add", "patch_schedule", "patch_schedule", "drop_schedule", "drop_schedule", "pause", "resume",
+    "patch", "upsert", "delete", "patch_queue", "patch_queue", "patch_pool", "race", "race", "race",
 )  # fmt: skip
+RACING = ("patch_schedule", "drop_schedule", "pause", "resume", "patch")
 Fields = dict[str, Any]
 
 
 class Planner(Client):
-    """Deploys, and changes what it has deployed."""
+    """Deploys, and changes what it has deployed.
+
+    It does not die: what it has paused would stay so, and its schedules would never slow down.
+    """
+
+    is_mortal = False
 
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world, name)
@@ -37,6 +44,7 @@ class Planner(Client):
         self._ids: dict[str, str] = {}
         self._known: dict[str, tuple[bool, list[str]]] = {}
         self._murky_until_s = 0.0
+        self._is_racing = False
 
     async def run(self) -> None:
         try:
@@ -58,6 +66,12 @@ class Planner(Client):
         await trio.sleep(6 * self.world.plan.pace_s)
         await self._slow_down()
 
+    async def think(self) -> None:
+        """At times long enough for others to act upon the last change."""
+        plan = self.world.plan
+        mean_s = self.chance.choice([plan.pace_s, plan.pace_s, plan.poll_s])
+        await trio.sleep(self.chance.expovariate(1 / mean_s))
+
     # Pools
 
     async def _make_pool(self, name: str) -> None:
@@ -68,14 +82,15 @@ class Planner(Client):
         }
         await self._do("POST", "/work_pools/", body)
         for queue in QUEUES[1:]:
-            body = {"name": queue, "concurrency_limit": self.chance.choice([None, None, 1])}
+            body = {"name": queue, "concurrency_limit": self.chance.choice([None, 1, 2])}
             await self._do("POST", f"/work_pools/{name}/queues", body)
 
     async def _patch_queue(self, _: str) -> None:
         path = f"/work_pools/{self.chance.choice(POOLS)}/queues/{self.chance.choice(QUEUES)}"
         body = self.chance.choice([
             {"is_paused": True}, {"is_paused": False}, {"priority": self.chance.randint(1, 4)},
-            {"concurrency_limit": self.chance.choice([None, 0, 1, 3])},
+            {"concurrency_limit": self.chance.choice([0, 1])},
+            {"concurrency_limit": self.chance.choice([None, 3])},
         ])  # fmt: skip
         await self._do("PATCH", path, body)
 
@@ -102,7 +117,7 @@ class Planner(Client):
 
     def _schedules(self) -> list[Fields]:
         has_slugs = self.chance.random() < 0.5
-        numbers = range(self.chance.choice([0, 1, 1, 2]))
+        numbers = range(self.chance.choice([0, 1, 2, 2]))
         return [self._schedule(f"s{number}" if has_slugs else None) for number in numbers]
 
     async def _deploy(self, name: str) -> None:
@@ -179,6 +194,25 @@ class Planner(Client):
             self._known.pop(name, None)
             await self.think()
             await self._upsert(name)
+
+    async def _race(self, name: str) -> None:
+        """Several changes at once, some while the scheduler has read the plan of an earlier one."""
+        self._is_racing = True
+        async with trio.open_nursery() as nursery:
+            for change in self.chance.choices(RACING, k=self.chance.randint(3, 6)):
+                nursery.start_soon(getattr(self, f"_{change}"), name)
+        self._is_racing = False
+        self._known.pop(name, None)
+
+    async def travel(self) -> None:
+        if not self._is_racing:
+            await super().travel()
+            return
+        if self.chance.getrandbits(1):
+            await trio.sleep(self.chance.uniform(0, GATHER_S))
+            return
+        with trio.move_on_after(2 * GATHER_S):
+            await self.world.thread_has_read.wait()
 
     # What is there
 

@@ -43,6 +43,7 @@ NOTES_KEPT = 60
 RESTART_S = 0.5
 RECOVERY_S = 90.0
 """How long after a disk's failure the last of the server's loops tries again."""
+SLOW_THREAD_S = 0.02
 STEPS = (0, 0, 1, 2, 5, 12)
 """How many steps others may take between a commit and its telling."""
 
@@ -120,6 +121,7 @@ class World:
         self.oracles = Oracles(self.chronos, self.missed)
         self.polls = Polls()
         self.schedules_changed = trio.Event()
+        self.thread_has_read = trio.Event()
         self.deployments: dict[str, tuple[str | None, int | None]] = {}
         self.running: dict[str, Any] = {}
         self.jumped_at_s = -1.0
@@ -278,7 +280,7 @@ class World:
             readers=readers,
             executors=lambda name: SimulatedExecutor(
                 self.disk,
-                self._disk_delay_s,
+                self._disk_delay_s if name == "journal" else self._thread_delay_s,
                 lambda: self.chance.choice(STEPS),
                 self._after(name, server),
                 server.scope.cancel,
@@ -290,9 +292,15 @@ class World:
             return self.chance.expovariate(1 / self.plan.slow_disk_s)
         return 0.0
 
+    def _thread_delay_s(self) -> float:
+        """What a thread that reads waits for the disk, or, at any time, for a processor."""
+        if self.chance.random() < self.plan.slow_thread:
+            return self.chance.expovariate(1 / SLOW_THREAD_S)
+        return self._disk_delay_s()
+
     def _after(self, name: str, server: Server) -> Callable[[], None]:
         if name != "journal":
-            return lambda: None
+            return self._tell_of_read
 
         def after() -> None:
             self.commits += 1
@@ -308,6 +316,10 @@ class World:
                     self.disk.is_dead = True
 
         return after
+
+    def _tell_of_read(self) -> None:
+        self.thread_has_read.set()
+        self.thread_has_read = trio.Event()
 
     def crash(self, *, power: bool) -> None:
         """End the server now; without `power` loss the operating system writes everything."""
