@@ -11,16 +11,25 @@ Source: `jsonschema._keywords`, whose messages these keep.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from itertools import accumulate
+from math import prod
 from typing import Any
 
 CHECK_S_MAX = 2.0
 """The largest parameters that the defaults allow are checked in half of it."""
 DRAFTS = 16
+PATTERN_PARTS_MAX = 100_000
+"""Parts that a pattern has once it is compiled, each some 300 bytes: what must be there n times is
+written out n times."""
+_LEAST_COUNT = re.compile(r"\{(\d+)", re.ASCII)
+_FLAGS_OR_COMMENT = re.compile(r"\(\?[^:=!<>P|]")
+_NOT_BRACKETS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[^()]", re.DOTALL)
 
 Keyword = Callable[[Any, Any, Any, Any], Iterator[Any]]
 
@@ -67,7 +76,7 @@ def bounded(validator: Any) -> Any:
 @lru_cache(1)
 def specifications() -> Any:
     """The registry of the schemas of all dialects, and of nothing else, for use by `bounded`."""
-    from jsonschema import validators
+    from jsonschema import validators  # type: ignore[import-untyped]
     from referencing import Registry
     from referencing.jsonschema import specification_with
 
@@ -134,6 +143,8 @@ def _timed(keyword: Keyword) -> Keyword:
 def _matches(pattern: str, text: str) -> bool:
     import regex  # type: ignore[import-untyped]
 
+    if _parts_at_most(pattern) > PATTERN_PARTS_MAX:
+        raise TooCostly(f"The pattern {pattern[:100]!r} is too long, or counts too far.")
     try:
         return regex.search(pattern, text, timeout=_left_s()) is not None
     except TimeoutError:
@@ -142,8 +153,25 @@ def _matches(pattern: str, text: str) -> bool:
         raise TooCostly(f"The pattern {pattern!r} cannot be matched: {error}.") from None
 
 
+def _parts_at_most(pattern: str) -> int:
+    """A bound on the parts of a pattern: counts multiply each other where groups are nested."""
+    # Of longer numbers ten digits are as good.
+    counts = [max(1, int(count[:10])) for count in _LEAST_COUNT.findall(pattern)]
+    return len(pattern) * prod(sorted(counts, reverse=True)[: 1 + _depth_at_most(pattern)])
+
+
+def _depth_at_most(pattern: str) -> int:
+    """How deep groups are nested. Flags and comments may change what a bracket is: then any may
+    open one more level.
+    """
+    if _FLAGS_OR_COMMENT.search(pattern):
+        return pattern.count("(")
+    brackets = _NOT_BRACKETS.sub("", pattern)
+    return max(accumulate((1 if each == "(" else -1 for each in brackets), initial=0))
+
+
 def _fault(message: str) -> Any:
-    from jsonschema import ValidationError  # type: ignore[import-untyped]
+    from jsonschema import ValidationError
 
     return ValidationError(message)
 

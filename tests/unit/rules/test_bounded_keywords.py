@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 import pytest
+import regex  # type: ignore[import-untyped]
 from jsonschema import _keywords  # type: ignore[import-untyped]
 
 from lictor.schema.rules import bounded_keywords
@@ -85,6 +87,34 @@ def test_a_schema_that_takes_too_long_to_check_is_given_up(
     monkeypatch.setattr(bounded_keywords, "CHECK_S_MAX", 0.0)
     with pytest.raises(UnusableSchema, match="takes more than"):
         require_schema({"title": "too costly"})
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "a{100000000}",
+        "a{3000000,}",
+        "(?:(?:a{100}){100}){100}",
+        "(?x)(?:a {100}){100}",
+        "(?:[)](?:[)]a{100}){100}){100}",
+        r"(?:\)(?:\)a{100}){100}){100}",
+        "(?#[)(?:(?:a{100}){100}){100}(?#])",
+        f"(?:{'abc' * 100}){{1000}}",
+        "a" * 100_001,
+    ],
+)
+def test_a_pattern_that_would_take_much_memory_is_not_compiled(
+    pattern: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regex, "search", None)
+    with pytest.raises(UnusableSchema, match="too long, or counts too far"):
+        check("a", {"pattern": pattern})
+
+
+def test_patterns_that_count_a_little_are_matched() -> None:
+    uuid = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    check(" ".join([str(UUID(int=7))] * 4), {"pattern": f"^{' '.join([uuid] * 4)}$"})
+    check("x" * 900, {"pattern": "^.{900}$"})
 
 
 def test_patterns_choose_as_they_did() -> None:
