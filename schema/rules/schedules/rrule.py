@@ -54,8 +54,10 @@ def moments(text: str, zone: ZoneInfo, start: datetime) -> Iterator[datetime]:
     """The dates from `start` on, ascending, in UTC; with repetitions where a gap moves a time onto
     another. Ends with an OverflowError when dates are sought for too long.
     """
-    # A day is more than any gap or fold is long.
-    begin = zones.wall(start, zone) - zones.DAY
+    begin = zones.wall(start, zone)
+    if zones.is_changed_near(start, zone):
+        # A day is more than any gap or fold is long. Of seconds it is much to follow for nothing.
+        begin -= zones.DAY
     walls = (wall for wall in _begun_near(parsed(text), begin) if wall >= begin)
     return (date for date in zones.moments_back(walls, zone) if date >= start)
 

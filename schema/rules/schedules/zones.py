@@ -103,6 +103,12 @@ def _offset(moment: datetime, clock: ZoneInfo) -> timedelta:
     return offset
 
 
+def is_changed_near(moment: datetime, zone: ZoneInfo) -> bool:
+    """Whether the offset changes so near that an earlier wall time may mean a later moment."""
+    around = 2 * DAY
+    return any(True for _ in changes(zone, moment - around, min(moment, _LAST - around) + around))
+
+
 def wall(moment: datetime, zone: ZoneInfo) -> datetime:
     """What the clocks of the zone show at a moment."""
     return moment.astimezone(zone).replace(tzinfo=None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from dates_of import rule, shown
@@ -216,3 +218,34 @@ def test_a_stored_rule_without_a_start_begins_in_2020() -> None:
         "2029-12-31 00:00+00:00",
         "2030-01-01 00:00+00:00",
     ]
+
+
+def test_a_rule_by_seconds_is_followed_from_where_its_dates_are_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    followed: list[datetime] = []
+    moments_back = zones.moments_back
+
+    def counted(walls: Iterable[datetime], zone: ZoneInfo) -> Iterator[datetime]:
+        return moments_back((followed.append(wall) or wall for wall in walls), zone)
+
+    monkeypatch.setattr(zones, "moments_back", counted)
+    by_seconds = rule("DTSTART:20340601T000000\nFREQ=SECONDLY", BERLIN)
+    assert shown(by_seconds, "2034-07-01T10:00:00Z", 2) == [
+        "2034-07-01 12:00+02:00",
+        "2034-07-01 12:00:01+02:00",
+    ]
+    assert len(followed) <= 3
+
+
+@pytest.mark.parametrize(
+    ("start", "is_near"),
+    [
+        ("2034-03-23T00:00:00+00:00", False),
+        ("2034-03-25T00:00:00+00:00", True),
+        ("2034-03-27T00:00:00+00:00", True),
+        ("2034-03-29T00:00:00+00:00", False),
+    ],
+)
+def test_a_change_of_clocks_is_near_for_two_days(start: str, is_near: bool) -> None:
+    assert zones.is_changed_near(datetime.fromisoformat(start), ZoneInfo(BERLIN)) is is_near
