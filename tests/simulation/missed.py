@@ -40,17 +40,21 @@ class Missed:
         self._judged: set[str] = set()
         self._edges: list[tuple[int, int]] = []
         self._by_s = 0.0
+        self._seen = 0
 
     def server_starts(self, connection: apsw.Connection, now: int) -> None:
         """All that is due by now was missed."""
         self._must = {}
         self._latest.clear()
+        self._seen = now
         self._by_s = self._chronos.now_s() + self._chronos.slack_s
         self._expect(connection, Time(0, now, SECOND // 5))
 
     def clock_leaps(self, connection: apsw.Connection, before: int, after: int) -> None:
         """The wall clock of a server that is up has leapt, from `before` to `after`."""
         self._may |= self._latest
+        # What a clock that was set back shows for the second time was not missed.
+        self._seen = before = max(self._seen, before)
         if after - before > (GAP_S - RECHECK_S) * SECOND:
             must = self._must
             self._by_s = self._chronos.now_s() + RECHECK_S + self._chronos.slack_s
