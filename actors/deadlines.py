@@ -126,7 +126,7 @@ class Settling:
                 if len(self._stuck) >= STUCK_KNOWN_MAX:
                     self._stuck.clear()
                 self._stuck.add(id_)
-                _log.error("%s: flow run %s is left as it is", self._name, id_, exc_info=error)
+                _log.error("%s: %s is left as it is", self._name, id_, exc_info=error)
             return False
 
 

@@ -28,7 +28,7 @@ from lictor.schema.times import Timestamp, seconds_between, shift
 from lictor.schema.wire.worker_channel import CleanupKind, CleanupMessage, Operation, Outcome
 
 RESERVED_MAX = 100
-"""Messages reserved in one transaction."""
+"""Messages reserved, or given up instead, in one transaction."""
 EXPIRED_MAX = 100
 """Leases ended in one transaction."""
 UNDELIVERED_S = 7 * 86_400.0
@@ -203,7 +203,10 @@ def reserve(
     now = mint.now()
     turns = _Round(tx, work_pool_id, asks, now)
     reserved: list[Reservation] = []
-    while len(reserved) < RESERVED_MAX and (found := turns.next()) is not None:
+    for _ in range(RESERVED_MAX):
+        found = turns.next()
+        if found is None:
+            break
         ask, message = found
         if message.delivery_count >= settings.cleanup_deliveries_max:
             # (The setting was greater when it was delivered last.)

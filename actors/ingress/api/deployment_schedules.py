@@ -65,7 +65,7 @@ async def schedule_now(call: Call[ScheduleNow]) -> None:
             if await _make_runs(services, id_, reach):
                 break
         else:
-            raise Unavailable(f"Schedule {id_} is being changed all the time; nothing was made.")
+            raise Unavailable(f"Schedule {id_} is being changed all the time; try again.")
 
 
 def _reach(call: Call[ScheduleNow]) -> Bounds:

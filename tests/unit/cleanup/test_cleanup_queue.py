@@ -173,6 +173,19 @@ def test_what_was_delivered_too_often_already_dies_and_the_next_one_goes(tmp_pat
     world.close()
 
 
+def test_one_transaction_gives_up_a_bounded_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleanup, "RESERVED_MAX", 2)
+    world = World(tmp_path / "lictor.db", cleanup_deliveries_max=1)
+    for number in range(1, 4):
+        world.put(number)
+    world.tx.run("UPDATE cleanup_message SET delivery_count = 2")
+    assert world.reserve() == []
+    assert [world.read(number).status for number in (1, 2, 3)] == ["dead", "dead", "waiting"]
+    world.close()
+
+
 def test_whoever_has_room_is_asked_only_when_there_is_something(world: World) -> None:
     now = world.mint.now()
     asks = [ask(1, "a", room=1), ask(2, "b", room=1)]
