@@ -140,7 +140,8 @@ class Oracles:
         Raises:
             Wrong: with what is.
         """
-        _expect_none(connection, SETTLED, {"now": now, "long_ago": times.shift(now, -300)})
+        moments = {"now_at": times.epoch_s(now), "long_ago": times.shift(now, -300)}
+        _expect_none(connection, SETTLED, moments)
         soon = [
             run_id for run_id, due in connection.execute(_SCHEDULED) if due < times.shift(now, -60)
         ]
@@ -165,7 +166,9 @@ def _expect_all(expected: Iterable[str], stored: set[str], what: str) -> None:
 
 
 def _expect_none(
-    connection: apsw.Connection, queries: dict[str, str], moments: Mapping[str, str] | None = None
+    connection: apsw.Connection,
+    queries: dict[str, str],
+    moments: Mapping[str, object] | None = None,
 ) -> None:
     for sql, wrong in queries.items():
         rows: list[Any] = connection.execute(sql, moments or {}).fetchall()[:3]
@@ -231,7 +234,7 @@ AT_REST = {
     " EXCEPT SELECT * FROM flow_run_tally": "the tally does not agree with the runs",
 }
 SETTLED = {
-    "SELECT id FROM lease WHERE expires_at < :now": "leases that nobody renews have not ended",
+    "SELECT id FROM lease WHERE expires_at < :now_at": "leases that nobody renews have not ended",
     "SELECT task_run_id, holder FROM task_queue": "background tasks that nobody runs",
     "SELECT id FROM flow_run WHERE state_type = 'PENDING'"
     " AND (auto_scheduled = 0 OR state_timestamp < :long_ago)": "runs that are PENDING for ever",
