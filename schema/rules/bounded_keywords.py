@@ -24,9 +24,11 @@ from typing import Any
 CHECK_S_MAX = 2.0
 """The largest parameters that the defaults allow are checked in half of it."""
 DRAFTS = 16
-PATTERN_PARTS_MAX = 100_000
+PATTERN_PARTS_MAX = 30_000
 """Parts that a pattern has once it is compiled, each some 300 bytes: what must be there n times is
 written out n times."""
+PATTERNS_KEPT = 32
+"""Compiled patterns that are ready for the next value: 300 MB, if somebody wants to fill memory."""
 _LEAST_COUNT = re.compile(r"\{(\d+)", re.ASCII)
 _FLAGS_OR_COMMENT = re.compile(r"\(\?[^:=!<>P|]")
 _NOT_BRACKETS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[^()]", re.DOTALL)
@@ -141,14 +143,21 @@ def _timed(keyword: Keyword) -> Keyword:
 
 
 def _matches(pattern: str, text: str) -> bool:
+    try:
+        return _compiled(pattern).search(text, timeout=_left_s()) is not None
+    except TimeoutError:
+        raise TooCostly(f"The pattern {pattern!r} takes too long to match.") from None
+
+
+@lru_cache(PATTERNS_KEPT)
+def _compiled(pattern: str) -> Any:
     import regex  # type: ignore[import-untyped]
 
     if _parts_at_most(pattern) > PATTERN_PARTS_MAX:
         raise TooCostly(f"The pattern {pattern[:100]!r} is too long, or counts too far.")
     try:
-        return regex.search(pattern, text, timeout=_left_s()) is not None
-    except TimeoutError:
-        raise TooCostly(f"The pattern {pattern!r} takes too long to match.") from None
+        # The library's own cache keeps hundreds of them.
+        return regex.compile(pattern, cache_pattern=False)
     except regex.error as error:
         raise TooCostly(f"The pattern {pattern!r} cannot be matched: {error}.") from None
 
