@@ -71,6 +71,7 @@ class Chronos:
         self.waiting: dict[str, Run] = {}
         self.runs: dict[str, Run] = {}
         self.changed_at_s = 0.0
+        self.changes_s: dict[str, float] = {}
         self._tide = 0
         self._run_of: dict[tuple[str, int], str] = {}
         self._begun: dict[tuple[str, int], dict[str, None]] = {}
@@ -146,6 +147,7 @@ class Chronos:
             return changed
         now_s = self._clocks.monotonic_s()
         self.changed_at_s = now_s
+        self.changes_s.update(dict.fromkeys(sorted(changed), now_s))
         for row in (row for id_ in sorted(changed) for row in self._rows.get(id_, ())):
             force = self._open.pop(str(row[3]), None)
             if force is not None:

@@ -41,6 +41,7 @@ class Missed:
         self._edges: list[tuple[int, int]] = []
         self._by_s = 0.0
         self._seen = 0
+        self._judged_at_s = 0.0
 
     def server_starts(self, connection: apsw.Connection, now: int) -> None:
         """All that is due by now was missed."""
@@ -64,6 +65,7 @@ class Missed:
                 self._must = must
 
     def _expect(self, connection: apsw.Connection, time: Time) -> None:
+        self._judged_at_s = self._chronos.now_s()
         self._judged |= self._chronos.waiting.keys()
         self._edges.append((time.before, time.before + time.edge))
         by_deployment: dict[str, dict[str, Run]] = {}
@@ -87,18 +89,35 @@ class Missed:
         if self._chronos.now_s() < self._by_s:
             return
         for run_id, run in self._must.items():
-            if run_id in self._chronos.waiting:
+            if run_id in self._chronos.waiting and not self._is_changed(run):
                 raise Wrong(f"run {run_id} was missed and is not skipped: {stamp_of(run.due)}")
 
     def handed_out(self, run_id: str) -> None:
         """A poll was answered with this run. Raises `Wrong`: it is one to be skipped."""
-        if run_id in self._must:
+        if run_id in self._must and not self._is_changed(self._must[run_id]):
             raise Wrong(f"run {run_id} was missed, and handed out: {self._must[run_id]}")
 
     def note_state(self, run_id: str, name: str) -> None:
         """A run has come to a state of this name. Raises `Wrong`: skipped, and it was wanted."""
-        if name == "Skipped" and run_id not in self._may and not self._is_on_edge(run_id):
-            raise Wrong(f"run {run_id} was skipped: {self._chronos.runs.get(run_id)}")
+        if name != "Skipped" or run_id in self._may:
+            return
+        run = self._chronos.runs[run_id]
+        if not (self._is_changed(run) or self._is_on_edge(run_id) or self._is_outdone(run_id)):
+            raise Wrong(f"run {run_id} was skipped: {run}")
+
+    def _is_changed(self, run: Run) -> bool:
+        """Whether its deployment may have another label than when it was judged."""
+        return self._chronos.changes_s.get(run.deployment_id, -1.0) >= self._judged_at_s
+
+    def _is_outdone(self, run_id: str) -> bool:
+        """Whether it was the latest, until one was made that is on the edge itself."""
+        run = self._chronos.runs[run_id]
+        return run_id in self._latest and any(
+            other.schedule_id == run.schedule_id
+            and other.due > run.due
+            and self._is_on_edge(other_id)
+            for other_id, other in self._chronos.runs.items()
+        )
 
     def _is_on_edge(self, run_id: str) -> bool:
         """Whether it was made after a leap, and due before the server looked at its clock again."""
