@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from abc import ABC, abstractmethod
 from typing import Any
 
 import trio
@@ -28,7 +29,7 @@ class Dead(Exception):
     """This client's process has ended in the midst of its work."""
 
 
-class Client:
+class Client(ABC):
     """One client: `work` is what it does, in its own time.
 
     `gone` counts the requests of which it does not know whether they were carried out. `is_sure`:
@@ -57,8 +58,9 @@ class Client:
         except Dead:
             self.world.note(self.name, "dies")
 
+    @abstractmethod
     async def work(self) -> None:
-        raise NotImplementedError
+        """What it does with its life."""
 
     def happens(self, probability: float) -> bool:
         """Whether something goes wrong now, while faults go on."""

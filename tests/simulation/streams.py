@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import apsw
@@ -180,16 +181,17 @@ class Follower(Client):
                 return False
         return True
 
+    @abstractmethod
     def identify(self, message: Any) -> str:
-        raise NotImplementedError
+        """The id of what a message brings."""
 
+    @abstractmethod
     def newest(self, connection: apsw.Connection) -> int:
         """The sequence number of the newest item."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stored(self, connection: apsw.Connection) -> list[tuple[int, str]]:
         """Sequence number and id of all that match, in commit order."""
-        raise NotImplementedError
 
 
 class EventFollower(Follower):

@@ -7,6 +7,7 @@ out; some are silent for a while. They never end by themselves: they keep the sy
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -69,9 +70,9 @@ class Taker(Client):
         plan = self.world.plan
         return plan.poll_s if self.world.planning else plan.slow_poll_s
 
+    @abstractmethod
     async def poll(self) -> list[Any]:
         """The runs it is handed."""
-        raise NotImplementedError
 
     async def send(self, path: str, body: Any, expect: polling.Expect | None = None) -> Any:
         """One attempt of a POST; the answer of 200, else None."""
