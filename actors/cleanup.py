@@ -320,11 +320,7 @@ def retention(journal: Journal, readers: Readers, clock: Clock) -> DeadlineLoop:
 
 
 def _watch(journal: Journal, loop: DeadlineLoop) -> None:
-    def on_commit(published: list[object]) -> None:
-        if any(isinstance(item, CleanupChanged) for item in published):
-            loop.touch()
-
-    journal.subscribe(on_commit)
+    loop.touch_after(journal, lambda item: isinstance(item, CleanupChanged))
 
 
 def _json(names: Iterable[str]) -> str:

@@ -149,6 +149,15 @@ class DeadlineLoop:
         """There may be an earlier deadline than before: look again. A callback of `RunWatch`."""
         self._touched.set()
 
+    def touch_after(self, journal: Journal, concerns: Callable[[object], bool]) -> None:
+        """Look again after each commit that publishes something of which `concerns` is true."""
+
+        def on_commit(published: list[object]) -> None:
+            if any(map(concerns, published)):
+                self.touch()
+
+        journal.subscribe(on_commit)
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
         task_status.started()

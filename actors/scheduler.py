@@ -57,7 +57,7 @@ class Scheduler:
         self._readers = readers
         self._clock = clock
         self._loop = DeadlineLoop("scheduler", HORIZON, 0.0, self._fill, readers, clock.mint)
-        journal.subscribe(self._on_commit)
+        self._loop.touch_after(journal, lambda item: isinstance(item, SchedulesChanged))
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -78,10 +78,6 @@ class Scheduler:
                 self._loop.touch()
             seen = now
             await trio.sleep(LOOK_S)
-
-    def _on_commit(self, published: list[object]) -> None:
-        if any(isinstance(item, SchedulesChanged) for item in published):
-            self._loop.touch()
 
     async def _fill(self, schedule_ids: Sequence[str]) -> int:
         """Make the runs of these schedules; how many of them have been looked at."""

@@ -64,8 +64,4 @@ def deployment_readiness(journal: Journal, readers: Readers, clock: Clock) -> De
 
 
 def _watch(journal: Journal, kind: str, loop: DeadlineLoop) -> None:
-    def on_commit(published: list[object]) -> None:
-        if any(isinstance(item, Deadline) and item.kind == kind for item in published):
-            loop.touch()
-
-    journal.subscribe(on_commit)
+    loop.touch_after(journal, lambda item: isinstance(item, Deadline) and item.kind == kind)
