@@ -1,55 +1,23 @@
-"""A database in a file, a transaction on it, and short ways to call the commands."""
+"""Short ways to call the commands on runs in a transaction."""
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
+from transaction import Transaction, as_sent
 
-from lictor.config.settings import Settings
-from lictor.schema.backends import sqlite
 from lictor.schema.commands import flow_runs, task_runs
-from lictor.schema.mint import Mint
 from lictor.schema.wire.flow_runs import FlowRun, FlowRunCreate, OrchestrationResult
 from lictor.schema.wire.states import SetState
 from lictor.schema.wire.task_runs import TaskRun, TaskRunCreate
 
-T = TypeVar("T")
 
-START_NS = 1_800_000_000_000_000_000
-
-
-def as_sent(body: dict[str, Any], type_: type[T]) -> T:
-    """`body` as the decoder of requests makes it."""
-    return msgspec.json.decode(msgspec.json.encode(body), type=type_)
-
-
-class World:
-    """One open transaction, a clock that only moves when told, and one flow."""
+class World(Transaction):
+    """A transaction whose flow has a tag and a label."""
 
     def __init__(self, path: Path) -> None:
-        self.connection = sqlite.open_writer(path, synchronous="OFF")
-        self.connection.execute("BEGIN IMMEDIATE")
-        self.tx = sqlite.SqliteTx(self.connection)
-        self.now_ns = START_NS
-        self.mint = Mint(wall_ns=self._tick, random=random.Random(7))
-        self.settings = Settings()
-        self.flow_id = self.mint.id()
-        now = self.mint.now()
-        self.tx.run(
-            "INSERT INTO flow (id, created, updated, name, tags, labels) VALUES (?, ?, ?, ?, ?, ?)",
-            (self.flow_id, now, now, "my-flow", '["of-flow"]', '{"from":"flow"}'),
-        )
-
-    def _tick(self) -> int:
-        """Every look at the clock is a microsecond later than the one before."""
-        self.now_ns += 1_000
-        return self.now_ns
-
-    def pass_seconds(self, seconds: float) -> None:
-        self.now_ns += int(seconds * 1e9)
+        super().__init__(path, tags='["of-flow"]', labels='{"from":"flow"}')
 
     def create_run(self, **body: Any) -> tuple[FlowRun, bool]:
         decoded = as_sent({"flow_id": self.flow_id, **body}, FlowRunCreate)

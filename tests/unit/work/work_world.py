@@ -1,17 +1,12 @@
-"""A database with the commands on pools, queues and workers, and a clock that waits to be moved."""
+"""Short ways to call the commands on pools, queues and workers in a transaction."""
 
 from __future__ import annotations
 
-import random
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
+from transaction import Transaction, as_sent
 
-from lictor.config.settings import Settings
-from lictor.schema.backends import sqlite
 from lictor.schema.commands import flow_runs, work_pools, work_queues, workers
-from lictor.schema.mint import Mint
 from lictor.schema.tables import work_queues as queue_table
 from lictor.schema.tables import workers as worker_table
 from lictor.schema.wire.flow_runs import FlowRun, FlowRunCreate
@@ -19,39 +14,9 @@ from lictor.schema.wire.work_pools import WorkPool, WorkPoolCreate, WorkPoolUpda
 from lictor.schema.wire.work_queues import WorkQueue, WorkQueueCreate, WorkQueueUpdate
 from lictor.schema.wire.workers import Heartbeat, Worker
 
-T = TypeVar("T")
 
-START_NS = 1_800_000_000_000_000_000
-
-
-def as_sent(body: dict[str, Any], type_: type[T]) -> T:
-    """`body` as the decoder of requests makes it."""
-    return msgspec.json.decode(msgspec.json.encode(body), type=type_)
-
-
-class Work:
-    """One open transaction and short ways to call the commands in it."""
-
-    def __init__(self, path: Path) -> None:
-        self.connection = sqlite.open_writer(path, synchronous="OFF")
-        self.connection.execute("BEGIN IMMEDIATE")
-        self.tx = sqlite.SqliteTx(self.connection)
-        self.now_ns = START_NS
-        self.mint = Mint(wall_ns=self._tick, random=random.Random(7))
-        self.settings = Settings()
-        self.flow_id = self.mint.id()
-        now = self.mint.now()
-        self.tx.run(
-            "INSERT INTO flow (id, created, updated, name, tags, labels) VALUES (?, ?, ?, ?, ?, ?)",
-            (self.flow_id, now, now, "my-flow", "[]", "{}"),
-        )
-
-    def _tick(self) -> int:
-        self.now_ns += 1_000
-        return self.now_ns
-
-    def pass_seconds(self, seconds: float) -> None:
-        self.now_ns += int(seconds * 1e9)
+class Work(Transaction):
+    """A transaction with the commands on work."""
 
     def pool(self, name: str = "pool", type_: str = "process", **body: Any) -> WorkPool:
         decoded = as_sent({"name": name, "type": type_, **body}, WorkPoolCreate)
